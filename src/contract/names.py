@@ -1,0 +1,37 @@
+"""Names both sides, and the browser, say. LiveKit's own (`lk.*`) are repeated here for the browser's tests."""
+
+AGENT_NAME = "roomscribe-subtitles"
+AGENT_IDENTITY_PREFIX = "subtitles-"
+
+TOPIC_TRANSCRIPTION = "lk.transcription"
+TOPIC_STATUS = "roomscribe.status"
+
+ATTRIBUTE_SEGMENT_ID = "lk.segment_id"
+ATTRIBUTE_FINAL = "lk.transcription_final"
+ATTRIBUTE_TRACK_ID = "lk.transcribed_track_id"
+ATTRIBUTE_SEQUENCE = "roomscribe.sequence"
+ATTRIBUTE_REVISION = "roomscribe.revision"
+ATTRIBUTE_SPEAKER_IDENTITY = "roomscribe.speaker_identity"
+ATTRIBUTE_SPEAKER_NAME = "roomscribe.speaker_name"
+ATTRIBUTE_LANGUAGE = "roomscribe.language"
+ATTRIBUTE_START_MS = "roomscribe.start_ms"
+ATTRIBUTE_END_MS = "roomscribe.end_ms"
+ATTRIBUTE_ENGINE = "roomscribe.engine"
+ATTRIBUTE_BACKLOG = "roomscribe.backlog"
+
+INTERNAL_AUDIENCE = "roomscribe-internal"
+INTERNAL_TOKEN_TTL_S = 60
+PATH_HEARTBEAT = "/internal/v1/workers/{worker}/heartbeat"
+PATH_CLAIM = "/internal/v1/sessions/{session}/claim"
+
+HEARTBEAT_INTERVAL_S = 1.0
+"""How often a worker reports, and a job to its worker."""
+JOB_SILENT_AFTER_S = 2.0
+"""A job that has not reported for this long is reported lost."""
+HEARTBEAT_STALE_AFTER_S = 3.0
+"""A lease whose worker has been silent for this long has lost it."""
+
+
+def agent_identity(*, agent: str, generation: int) -> str:
+    """The identity an agent joins with; `agent` is a random id no API shows, so nobody can take it."""
+    return f"{AGENT_IDENTITY_PREFIX}{agent}-{generation}"
