@@ -1,4 +1,4 @@
-"""Names both sides, and the browser, say. LiveKit's own (`lk.*`) are repeated here for the browser's tests."""
+"""Names both sides, and the browser, say. LiveKit's own (`lk.*`) stand here for the browser's tests."""
 
 AGENT_NAME = "roomscribe-subtitles"
 AGENT_IDENTITY_PREFIX = "subtitles-"
@@ -32,6 +32,11 @@ HEARTBEAT_STALE_AFTER_S = 3.0
 """A lease whose worker has been silent for this long has lost it."""
 
 
+def agent_prefix(agent: str) -> str:
+    """What the identities of a session's agents begin with; `agent` is a random id no API shows."""
+    return f"{AGENT_IDENTITY_PREFIX}{agent}-"
+
+
 def agent_identity(*, agent: str, generation: int) -> str:
-    """The identity an agent joins with; `agent` is a random id no API shows, so nobody can take it."""
-    return f"{AGENT_IDENTITY_PREFIX}{agent}-{generation}"
+    """The identity an agent joins with. Nobody can take it, and a restart never meets its own ghost."""
+    return f"{agent_prefix(agent)}{generation}"

@@ -64,7 +64,7 @@ class WorkerHeartbeat:
 
 
 class Order(enum.StrEnum):
-    """What a job is to do: go on speaking, or leave the room because the lease is not (or no longer) its own."""
+    """What a job is to do: go on speaking, or leave the room because the lease is not its own (any more)."""
 
     SPEAK = "speak"
     LEAVE = "leave"

@@ -38,7 +38,9 @@ class LiveKitServer:
     def http_url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def token(self, room: str, identity: str, *, ttl_s: float = 3600, name: str | None = None, **grants: object) -> str:
+    def token(
+        self, room: str, identity: str, *, ttl_s: float = 3600, name: str | None = None, **grants: object
+    ) -> str:
         video = api.VideoGrants(**{"room_join": True, "room": room, **grants})  # type: ignore[arg-type]
         return (
             api.AccessToken(self.api_key, self.api_secret)
@@ -91,7 +93,9 @@ class RunningLiveKit:
         while True:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.__exit__()
-                raise RuntimeError(f"livekit-server did not start: {(self._directory / 'livekit.log').read_text()}")
+                raise RuntimeError(
+                    f"livekit-server did not start: {(self._directory / 'livekit.log').read_text()}"
+                )
             try:
                 urllib.request.urlopen(server.http_url, timeout=1).close()
                 return server

@@ -9,10 +9,14 @@ from tests.support.livekit import LiveKitServer
 
 
 @asynccontextmanager
-async def joined(server: LiveKitServer, room: str, identity: str, **grants: object) -> AsyncIterator[rtc.Room]:
+async def joined(
+    server: LiveKitServer, room: str, identity: str, **grants: object
+) -> AsyncIterator[rtc.Room]:
     """A participant who is in the room for the length of the block."""
     person = rtc.Room()
-    await person.connect(server.url, server.token(room, identity, **grants), rtc.RoomOptions(auto_subscribe=False))
+    await person.connect(
+        server.url, server.token(room, identity, **grants), rtc.RoomOptions(auto_subscribe=False)
+    )
     try:
         yield person
     finally:

@@ -1,0 +1,34 @@
+"""JSON bodies: bounded, and never an error of ours whatever they hold."""
+
+import json
+from collections.abc import Mapping
+from typing import IO, Any
+
+from rest_framework import exceptions, parsers, serializers
+from rest_framework.request import Request
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+class BoundedJSONParser(parsers.JSONParser):
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        raw = stream.read(MAX_BODY_BYTES + 1)
+        if len(raw) > MAX_BODY_BYTES:
+            raise exceptions.ParseError
+        try:
+            return json.loads(raw, parse_constant=_refuse_constant) if raw.strip() else {}
+        except (ValueError, RecursionError):
+            raise exceptions.ParseError from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+def parsed(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    """The body as the serializer's fields. Raises ValidationError, which clients see as `invalid_body`."""
+    form = serializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    return dict(form.validated_data)

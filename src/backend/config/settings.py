@@ -1,0 +1,195 @@
+"""Every setting of the backend, read once. docs/reference/settings.md describes each name of `env`."""
+
+from pathlib import Path
+
+import environ
+
+from backend.config.safety import refuse_unsafe_settings
+from contract import names
+
+ROOT = Path(__file__).resolve().parents[3]
+
+# FileAwareEnv: NAME_FILE may name a file that holds the value, as container secrets do.
+env = environ.FileAwareEnv(
+    DJANGO_ENV=(str, "production"),
+    DJANGO_DEBUG=(bool, False),
+    DJANGO_SECRET_KEY=(str, ""),
+    DJANGO_ALLOWED_HOSTS=(list, []),
+    DJANGO_CSRF_TRUSTED_ORIGINS=(list, []),
+    DATABASE_URL=(str, f"sqlite:///{ROOT}/.local/data/db.sqlite3"),
+    CACHE_URL=(str, "locmemcache://"),
+    CORS_ALLOWED_ORIGINS=(list, []),
+    LOG_LEVEL=(str, "INFO"),
+    PAGE_DIR=(str, f"{ROOT}/src/frontend/dist"),
+    BACKEND_URL=(str, "http://127.0.0.1:8000"),
+    LIVEKIT_URL=(str, "ws://127.0.0.1:7880"),
+    LIVEKIT_PUBLIC_URL=(str, ""),
+    LIVEKIT_API_KEY=(str, ""),
+    LIVEKIT_API_SECRET=(str, ""),
+    LIVEKIT_EXTRA_KEYS=(dict, {}),
+    INTERNAL_API_SECRET=(str, ""),
+    API_KEY_ENCRYPTION_KEY=(str, ""),
+    CONNECTION_DETAILS_ENABLED=(bool, None),
+    CONNECTION_DETAILS_TTL_S=(int, 900),
+    ROOM_SUBTITLE_AGENT_NAME=(str, names.AGENT_NAME),
+    SUBTITLES_ENABLED=(bool, True),
+    SUBTITLES_LANGUAGE=(str, "en"),
+    SUBTITLES_SCREEN_SHARE_AUDIO=(bool, False),
+    STT_PROVIDER=(str, "embedded"),
+)
+
+
+def secret(name: str) -> str:
+    # A mounted secret file usually ends in a newline, and FileAwareEnv keeps it.
+    return env.str(name).strip()
+
+
+DJANGO_ENV = env("DJANGO_ENV")
+IS_LOCAL = DJANGO_ENV == "local"
+DEBUG = env("DJANGO_DEBUG")
+SECRET_KEY = secret("DJANGO_SECRET_KEY")
+ALLOWED_HOSTS = env("DJANGO_ALLOWED_HOSTS") or (["*"] if IS_LOCAL else [])
+CSRF_TRUSTED_ORIGINS = env("DJANGO_CSRF_TRUSTED_ORIGINS")
+
+BACKEND_URL = env("BACKEND_URL").rstrip("/")
+LIVEKIT_URL = env("LIVEKIT_URL")
+LIVEKIT_PUBLIC_URL = env("LIVEKIT_PUBLIC_URL") or LIVEKIT_URL
+LIVEKIT_API_KEY = env("LIVEKIT_API_KEY")
+LIVEKIT_API_SECRET = secret("LIVEKIT_API_SECRET")
+LIVEKIT_KEYS = {
+    **dict(pair.split(":", 1) for pair in env.list("LIVEKIT_EXTRA_KEYS", default=[])),
+    LIVEKIT_API_KEY: LIVEKIT_API_SECRET,
+}
+INTERNAL_API_SECRET = secret("INTERNAL_API_SECRET")
+API_KEY_ENCRYPTION_KEY = secret("API_KEY_ENCRYPTION_KEY")
+CONNECTION_DETAILS_ENABLED = (
+    IS_LOCAL if env("CONNECTION_DETAILS_ENABLED") is None else env("CONNECTION_DETAILS_ENABLED")
+)
+CONNECTION_DETAILS_TTL_S = env("CONNECTION_DETAILS_TTL_S")
+ROOM_SUBTITLE_AGENT_NAME = env("ROOM_SUBTITLE_AGENT_NAME")
+SUBTITLES_ENABLED = env("SUBTITLES_ENABLED")
+SUBTITLES_LANGUAGE = env("SUBTITLES_LANGUAGE")
+SUBTITLES_SCREEN_SHARE_AUDIO = env("SUBTITLES_SCREEN_SHARE_AUDIO")
+STT_PROVIDER = env("STT_PROVIDER")
+
+refuse_unsafe_settings(
+    is_local=IS_LOCAL,
+    is_debug=DEBUG,
+    hands_out_tokens=CONNECTION_DETAILS_ENABLED,
+    secrets={
+        "DJANGO_SECRET_KEY": SECRET_KEY,
+        "INTERNAL_API_SECRET": INTERNAL_API_SECRET,
+        "LIVEKIT_API_SECRET": LIVEKIT_API_SECRET,
+        "API_KEY_ENCRYPTION_KEY": API_KEY_ENCRYPTION_KEY,
+    },
+)
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "corsheaders",
+    "rest_framework",
+    "drf_spectacular",
+    "backend.leases",
+    "backend.keeper",
+    "backend.tokens",
+    "backend.subtitles",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "backend.config.urls"
+ASGI_APPLICATION = "backend.config.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+DATABASES = {"default": env.db_url("DATABASE_URL")}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # SQLite has no row locks: a writer takes the write lock when its transaction begins, and readers go on (WAL).
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 5,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+else:
+    DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 3
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES = {"default": env.cache_url("CACHE_URL")}
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+STATIC_URL = "static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_INDEX_FILE = True
+WHITENOISE_ROOT = env("PAGE_DIR") if Path(env("PAGE_DIR")).is_dir() else None
+
+# A body larger than this is refused before it is parsed; the largest we take is a webhook.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+
+CORS_ALLOWED_ORIGINS = env("CORS_ALLOWED_ORIGINS")
+CORS_ALLOW_CREDENTIALS = True
+CORS_URLS_REGEX = r"^/api/"
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = not IS_LOCAL
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["backend.tokens.authentication.LiveKitTokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["backend.bodies.BoundedJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "backend.error_responses.to_response",
+    "UNAUTHENTICATED_USER": None,
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Roomscribe",
+    "DESCRIPTION": "Live subtitles for LiveKit rooms.",
+    "VERSION": "1.0",
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {"StateEnum": "contract.status.State", "ReasonEnum": "contract.status.Reason"},
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "backend.config.logs.LineFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env("LOG_LEVEL")},
+    # Its messages repeat request lines, which may hold what a client sent instead of a token.
+    "loggers": {"django.request": {"level": "CRITICAL"}, "django.security": {"level": "CRITICAL"}},
+}

@@ -1,0 +1,75 @@
+"""Ask LiveKit for a job, and take it back."""
+
+import asyncio
+import time
+
+from django.conf import settings
+from livekit import api
+
+from backend.dispatch.client import livekit
+from contract.dispatch import DispatchMetadata
+from contract.errors import ContractError
+from contract.names import agent_prefix
+from contract.shapes import from_json, to_json
+
+DISPATCH_TIMEOUT_S = 0.8
+REMOVE_FOR_S = 0.6
+REMOVE_TIMEOUT_S = 0.8
+LOOK_AGAIN_AFTER_S = 0.03
+
+
+def create_dispatch(*, room: str, metadata: DispatchMetadata) -> str:
+    """The id of the new dispatch. The room must exist: LiveKit would create it."""
+
+    async def create(lkapi: api.LiveKitAPI) -> str:
+        request = api.CreateAgentDispatchRequest(
+            agent_name=settings.ROOM_SUBTITLE_AGENT_NAME, room=room, metadata=to_json(metadata)
+        )
+        return (await lkapi.agent_dispatch.create_dispatch(request)).id
+
+    return livekit().call(create, timeout_s=DISPATCH_TIMEOUT_S)
+
+
+def remove_agents(*, room: str, agent: str, session: str) -> bool:
+    """Delete the session's dispatches, remove its agents of every generation, and say whether all are gone.
+
+    LiveKit deletes a dispatch at its leisure, so agents are removed by name as well, until none is listed. The room
+    must exist: for an absent one LiveKit answers after 3 s, which is LiveKitUnavailable here.
+    """
+
+    async def remove(lkapi: api.LiveKitAPI) -> bool:
+        deadline_s = time.monotonic() + REMOVE_FOR_S
+        while True:
+            listed = await lkapi.room.list_participants(api.ListParticipantsRequest(room=room))
+            agents = [p.identity for p in listed.participants if p.identity.startswith(agent_prefix(agent))]
+            dispatches = await _dispatches(lkapi, room=room, session=session)
+            if not agents and not dispatches:
+                return True
+            if time.monotonic() > deadline_s:
+                return False
+            # An error here is somebody else's removal; the next look decides.
+            await asyncio.gather(
+                *(lkapi.agent_dispatch.delete_dispatch(dispatch, room) for dispatch in dispatches),
+                *(
+                    lkapi.room.remove_participant(api.RoomParticipantIdentity(room=room, identity=a))
+                    for a in agents
+                ),
+                return_exceptions=True,
+            )
+            await asyncio.sleep(LOOK_AGAIN_AFTER_S)
+
+    return livekit().call(remove, timeout_s=REMOVE_TIMEOUT_S)
+
+
+async def _dispatches(lkapi: api.LiveKitAPI, *, room: str, session: str) -> list[str]:
+    listed = await lkapi.agent_dispatch.list_dispatch(room)
+    return [dispatch.id for dispatch in listed if _is_for(dispatch, session)]
+
+
+def _is_for(dispatch: api.AgentDispatch, session: str) -> bool:
+    if dispatch.agent_name != settings.ROOM_SUBTITLE_AGENT_NAME:
+        return False
+    try:
+        return from_json(DispatchMetadata, dispatch.metadata).session == session
+    except ContractError:
+        return False

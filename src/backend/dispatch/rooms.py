@@ -1,0 +1,121 @@
+"""Who is in a room now, as LiveKit knows it."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from livekit import api
+
+from backend.dispatch.client import livekit
+from backend.errors import NotAParticipant, RoomAbsent
+
+PRESENCE_TIMEOUT_S = 0.8
+ASK_AGAIN_AFTER_S = 0.1
+ROOMS_TIMEOUT_S = 2.0
+SEND_TIMEOUT_S = 1.0
+
+# Agents and egress are not people.
+KINDS_OF_PEOPLE = frozenset(
+    {
+        api.ParticipantInfo.Kind.STANDARD,
+        api.ParticipantInfo.Kind.SIP,
+        api.ParticipantInfo.Kind.INGRESS,
+        api.ParticipantInfo.Kind.CONNECTOR,
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Presence:
+    """Somebody who is in the room now; `room_sid` names the meeting."""
+
+    room_sid: str
+    identity: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What one look at LiveKit showed; `room_sid` None: no such room."""
+
+    room_sid: str | None
+    is_active: bool
+
+
+def require_presence(*, room: str, identity: str) -> Presence:
+    """Raises RoomAbsent, NotAParticipant or LiveKitUnavailable, within about 0.8 s."""
+
+    async def look_twice(lkapi: api.LiveKitAPI) -> Seen:
+        seen = await _look(lkapi, room=room, identity=identity)
+        if seen.is_active:
+            return seen
+        await asyncio.sleep(ASK_AGAIN_AFTER_S)  # a listing may lag behind in a cluster
+        return await _look(lkapi, room=room, identity=identity)
+
+    seen = livekit().call(look_twice, timeout_s=PRESENCE_TIMEOUT_S, same=("presence", room, identity))
+    if seen.room_sid is None:
+        raise RoomAbsent
+    if not seen.is_active:
+        raise NotAParticipant
+    return Presence(room_sid=seen.room_sid, identity=identity)
+
+
+def is_in_room(*, room: str, identity: str) -> bool:
+    """Whether anybody holds this identity in the room, in whatever state."""
+
+    async def look(lkapi: api.LiveKitAPI) -> bool:
+        return await _participant(lkapi, room=room, identity=identity) is not None
+
+    return livekit().call(look, timeout_s=PRESENCE_TIMEOUT_S)
+
+
+def room_sids(rooms: Iterable[str]) -> dict[str, str]:
+    """The sid of each of these rooms that exists."""
+
+    async def listing(lkapi: api.LiveKitAPI) -> api.ListRoomsResponse:
+        return await lkapi.room.list_rooms(api.ListRoomsRequest(names=list(rooms)))
+
+    answer = livekit().call(listing, timeout_s=ROOMS_TIMEOUT_S)
+    return {room.name: room.sid for room in answer.rooms}
+
+
+def ping() -> None:
+    """Raises LiveKitUnavailable unless LiveKit answers."""
+    room_sids(["roomscribe-readiness"])
+
+
+def send_data(*, room: str, topic: str, data: str) -> None:
+    """Tell everybody in the room, in the background."""
+
+    async def send(lkapi: api.LiveKitAPI) -> None:
+        await lkapi.room.send_data(
+            api.SendDataRequest(room=room, topic=topic, data=data.encode(), kind=api.DataPacket.Kind.RELIABLE)
+        )
+
+    livekit().spawn(send, timeout_s=SEND_TIMEOUT_S)
+
+
+async def _look(lkapi: api.LiveKitAPI, *, room: str, identity: str) -> Seen:
+    rooms, person = await asyncio.gather(
+        lkapi.room.list_rooms(api.ListRoomsRequest(names=[room])),
+        _participant(lkapi, room=room, identity=identity),
+    )
+    sid = next((found.sid for found in rooms.rooms if found.name == room), None)
+    return Seen(room_sid=sid, is_active=person is not None and _is_active_person(person))
+
+
+async def _participant(lkapi: api.LiveKitAPI, *, room: str, identity: str) -> api.ParticipantInfo | None:
+    try:
+        return await lkapi.room.get_participant(api.RoomParticipantIdentity(room=room, identity=identity))
+    except api.ServerError as exc:
+        if exc.code in (api.ServerErrorCode.NOT_FOUND, api.ServerErrorCode.INVALID_ARGUMENT):
+            return None
+        raise
+
+
+def _is_active_person(person: api.ParticipantInfo) -> bool:
+    return (
+        person.state == api.ParticipantInfo.State.ACTIVE
+        and person.kind in KINDS_OF_PEOPLE
+        and not person.permission.hidden
+        and not person.permission.agent
+    )

@@ -1,0 +1,53 @@
+"""The one place that turns errors into HTTP."""
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.db import DatabaseError
+from django.http import Http404
+from rest_framework import exceptions
+from rest_framework.response import Response
+from rest_framework.views import exception_handler
+
+from backend.errors import AppError, DatabaseUnavailable, InvalidBody, RoomForbidden, TokenRefused
+
+
+def response_of(error: AppError) -> Response:
+    response = Response({"code": error.code, "detail": error.detail}, status=error.status)
+    if error.retry_after_s is not None:
+        response["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+# What Django and DRF raise themselves, in our shape. 400 is InvalidBody's.
+FRAMEWORK_CODES = {
+    404: ("not_found", "There is nothing here."),
+    405: ("method_not_allowed", "This method is not allowed here."),
+    406: ("not_acceptable", "Only JSON is spoken here."),
+    415: ("unsupported_media_type", "Only JSON is understood here."),
+    429: ("throttled", "Too many requests; try again later."),
+}
+
+
+def to_response(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler."""
+    if isinstance(error, AppError):
+        response = response_of(error)
+        if error.status == 401:
+            view, request = context.get("view"), context.get("request")
+            if view is not None and request is not None and (header := view.get_authenticate_header(request)):
+                response["WWW-Authenticate"] = header
+        return response
+    if isinstance(error, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+        return to_response(TokenRefused(), context)
+    if isinstance(error, exceptions.PermissionDenied | PermissionDenied):
+        return response_of(RoomForbidden())
+    if isinstance(error, exceptions.ParseError | exceptions.ValidationError):
+        return response_of(InvalidBody())
+    if isinstance(error, DatabaseError):
+        return response_of(DatabaseUnavailable())
+    response = exception_handler(error, context)
+    if response is not None and (isinstance(error, Http404 | exceptions.APIException)):
+        code, detail = FRAMEWORK_CODES.get(response.status_code, ("error", "Something went wrong."))
+        response.data = {"code": code, "detail": detail}
+    return response

@@ -1,0 +1,112 @@
+"""Every error a client can meet.
+
+AppError
+├── TokenRefused           token_refused            401
+├── InternalTokenRefused   internal_token_refused   401
+├── RoomForbidden          room_forbidden           403
+├── NotAParticipant        not_a_participant        403
+├── ConnectionDetailsOff   connection_details_off   403
+├── RoomAbsent             room_absent              404
+├── InvalidBody            invalid_body             400
+│   ├── LanguageNotAvailable  language_not_available
+│   ├── IdentityReserved      identity_reserved
+│   └── AttributeNotAllowed   attribute_not_allowed
+├── IdentityInUse          identity_in_use          409
+├── ClaimStale             claim_stale              409
+├── WebhookRefused         webhook_refused          401
+├── SubtitlesOff           subtitles_off            403
+├── StillStopping          still_stopping           503
+├── AtCapacity             at_capacity              503
+├── LiveKitUnavailable     livekit_unavailable      503
+└── DatabaseUnavailable    database_unavailable     503
+
+The `detail` of each is a constant sentence: an exception's own text never reaches a client.
+`error_responses.py` turns them into HTTP.
+"""
+
+
+class AppError(Exception):
+    code = "error"
+    status = 500
+    detail = "Something went wrong."
+    retry_after_s: int | None = None
+
+
+class TokenRefused(AppError):
+    code, status, detail = "token_refused", 401, "A valid LiveKit participant token is needed."
+
+
+class InternalTokenRefused(AppError):
+    code, status, detail = "internal_token_refused", 401, "A valid worker token is needed."
+
+
+class RoomForbidden(AppError):
+    code, status, detail = "room_forbidden", 403, "This token does not allow this in this room."
+
+
+class NotAParticipant(AppError):
+    code, status, detail = "not_a_participant", 403, "Only somebody who is in the room now may do this."
+
+
+class ConnectionDetailsOff(AppError):
+    code, status, detail = (
+        "connection_details_off",
+        403,
+        "This deployment does not hand out room tokens here.",
+    )
+
+
+class SubtitlesOff(AppError):
+    code, status, detail = "subtitles_off", 403, "Subtitles are switched off in this deployment."
+
+
+class RoomAbsent(AppError):
+    code, status, detail = "room_absent", 404, "There is no such room now."
+
+
+class InvalidBody(AppError):
+    code, status, detail = "invalid_body", 400, "The request is not of the documented shape."
+
+
+class LanguageNotAvailable(InvalidBody):
+    code, detail = "language_not_available", "This language is not available; see config/ for those that are."
+
+
+class IdentityReserved(InvalidBody):
+    code, detail = "identity_reserved", "This identity is reserved."
+
+
+class AttributeNotAllowed(InvalidBody):
+    code, detail = "attribute_not_allowed", "Attributes and agents cannot be asked for here."
+
+
+class IdentityInUse(AppError):
+    code, status, detail = "identity_in_use", 409, "Somebody with this identity is in the room."
+
+
+class ClaimStale(AppError):
+    code, status, detail = "claim_stale", 409, "This lease is not, or no longer, to be had."
+
+
+class WebhookRefused(AppError):
+    code, status, detail = "webhook_refused", 401, "The webhook's signature is not valid."
+
+
+class StillStopping(AppError):
+    code, status, detail = "still_stopping", 503, "The last subtitles are still being stopped."
+    retry_after_s = 1
+
+
+class AtCapacity(AppError):
+    code, status, detail = "at_capacity", 503, "No capacity is left on this worker."
+    retry_after_s = 2
+
+
+class LiveKitUnavailable(AppError):
+    code, status, detail = "livekit_unavailable", 503, "The LiveKit server does not answer."
+    retry_after_s = 2
+
+
+class DatabaseUnavailable(AppError):
+    code, status, detail = "database_unavailable", 503, "The database does not answer."
+    retry_after_s = 2

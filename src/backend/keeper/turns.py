@@ -1,0 +1,27 @@
+"""Several keepers may run; the one whose turn it is acts."""
+
+import datetime
+
+from django.db import IntegrityError
+from django.db.models import Q
+from django.utils import timezone
+
+from backend.leases.models import KeeperTurn
+
+TURN_S = 5
+
+
+def is_my_turn(holder: str) -> bool:
+    """Take or keep the turn. It falls to another when its holder has not asked for `TURN_S`."""
+    now = timezone.now()
+    mine_or_over = Q(holder=holder) | Q(until__lt=now)
+    until = now + datetime.timedelta(seconds=TURN_S)
+    if KeeperTurn.objects.filter(mine_or_over, pk=1).update(holder=holder, until=until):
+        return True
+    if KeeperTurn.objects.filter(pk=1).exists():
+        return False
+    try:
+        KeeperTurn.objects.create(pk=1, holder=holder, until=until)
+    except IntegrityError:
+        return False
+    return True

@@ -1,0 +1,74 @@
+"""Sessions and workers: the rows that decide who transcribes."""
+
+import uuid
+
+from django.db import models
+
+from contract.names import agent_identity
+from contract.status import Reason, State
+
+
+class Session(models.Model):
+    """Subtitles of one room, from start to end. At most one of a room is active; that row is the lease."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    room = models.CharField(max_length=256)
+    room_sid = models.CharField(max_length=64)
+    state = models.CharField(max_length=32, choices=[(s, s) for s in State], default=State.REQUESTED)
+    reason = models.CharField(max_length=32, choices=[(r, r) for r in Reason], null=True)  # noqa: DJ001 (the API says null)
+    language = models.CharField(max_length=35)
+    engine = models.CharField(max_length=64)
+    started_by = models.CharField(max_length=256)
+    since = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True)
+
+    # Part of the agent's identity. No API shows it, so no participant can take that identity first.
+    agent = models.UUIDField(default=uuid.uuid4, editable=False)
+    generation = models.PositiveIntegerField(default=1)
+    dispatched_at = models.DateTimeField(null=True)
+    worker = models.CharField(max_length=255, blank=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    last_sequence = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["room"], condition=models.Q(ended_at__isnull=True), name="one_active_session_per_room"
+            )
+        ]
+        indexes = [models.Index(fields=["room", "-since"])]
+
+    def __str__(self) -> str:
+        return f"{self.room} ({self.state})"
+
+    @property
+    def agent_identity(self) -> str:
+        return agent_identity(agent=self.agent.hex, generation=self.generation)
+
+    @property
+    def is_active(self) -> bool:
+        return self.ended_at is None
+
+
+class Worker(models.Model):
+    """A subtitles worker, as its last heartbeat described it."""
+
+    name = models.CharField(max_length=255, primary_key=True)
+    heartbeat_at = models.DateTimeField()
+    capacity = models.PositiveIntegerField()
+    speaking = models.PositiveIntegerField(default=0)
+    is_draining = models.BooleanField(default=False)
+    engines = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class KeeperTurn(models.Model):
+    """Which keeper acts. One row."""
+
+    holder = models.CharField(max_length=255)
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.holder

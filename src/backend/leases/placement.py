@@ -1,0 +1,71 @@
+"""Bring LiveKit in line with a session: an agent dispatched, or every trace of one removed; and tell the room."""
+
+from backend.dispatch.dispatches import create_dispatch, remove_agents
+from backend.dispatch.rooms import send_data
+from backend.errors import LiveKitUnavailable
+from backend.leases import services as leases
+from backend.leases.models import Session
+from contract.dispatch import DispatchMetadata
+from contract.names import TOPIC_STATUS
+from contract.shapes import to_json
+from contract.status import Reason, State, Status
+
+
+def place(session: Session) -> None:
+    """Dispatch the session's generation if a worker can take it, else say why it waits.
+
+    A dispatch that fails or is swallowed is the keeper's: it looks for a claim.
+    """
+    if reason := leases.why_nobody_can_take_it(leases.live_workers()):
+        if leases.note_waiting(session, reason):
+            announce(session)
+        return
+    if not leases.note_requested(session):
+        return
+    announce(session)
+    try:
+        create_dispatch(
+            room=session.room,
+            metadata=DispatchMetadata(session=str(session.pk), generation=session.generation),
+        )
+    except LiveKitUnavailable:
+        return
+    if not leases.is_wanted(session):  # stopped while LiveKit was asked
+        remove_traces(session)
+
+
+def replace(session: Session, *, reason: Reason) -> None:
+    """Give the session to another worker: the next generation, the ghost removed, dispatched again."""
+    successor = leases.next_generation(session, reason=reason)
+    if successor is None:
+        return
+    remove_traces(session)
+    place(successor)
+
+
+def finish_stop(session: Session) -> bool:
+    """End a stopping session once neither agent nor dispatch is left; False: not yet."""
+    if not remove_traces(session):
+        return False
+    if leases.end_session(session):
+        announce(session)
+    return True
+
+
+def remove_traces(session: Session) -> bool:
+    try:
+        return remove_agents(room=session.room, agent=session.agent.hex, session=str(session.pk))
+    except LiveKitUnavailable:
+        return False
+
+
+def announce(session: Session) -> None:
+    """Tell the room, in the words an agent would use, as long as there may be none to do it."""
+    session.refresh_from_db(fields=["state", "reason", "language", "engine"])
+    status = Status(
+        state=State(session.state),
+        engine=session.engine,
+        language=session.language,
+        reason=Reason(session.reason) if session.reason else None,
+    )
+    send_data(room=session.room, topic=TOPIC_STATUS, data=to_json(status))

@@ -1,0 +1,212 @@
+"""The lease of a room: opened once, claimed by one worker, kept by its heartbeats, ended for good.
+
+Every change is one conditional UPDATE, so that two processes cannot both be the one that made it: what a row must
+still be stands in the filter, and the count of changed rows says who was first.
+"""
+
+import datetime
+import uuid
+from collections.abc import Iterable
+
+from django.db import IntegrityError, models, transaction
+from django.db.models import F, Max, Q
+from django.utils import timezone
+
+from backend.errors import AtCapacity, ClaimStale
+from backend.leases.models import Session, Worker
+from contract.names import HEARTBEAT_STALE_AFTER_S
+from contract.status import Reason, State
+from contract.workers import HeartbeatAnswer, JobCommand, JobReport, Order, WorkerHeartbeat
+
+SEQUENCE_GAP = 1000
+"""Between the last sequence reported and the next claim's first: what was given out but never reported."""
+
+WORKER_FORGOTTEN_AFTER_S = 3600.0
+
+
+def open_session(
+    *, room: str, room_sid: str, language: str, engine: str, started_by: str
+) -> tuple[Session, bool]:
+    """The room's active session, and whether this call made it."""
+    wanted = Session(room=room, room_sid=room_sid, language=language, engine=engine, started_by=started_by)
+    for _ in range(3):
+        if active := active_session(room):
+            return active, False
+        try:
+            with transaction.atomic():
+                wanted.save(force_insert=True)
+            return wanted, True
+        except IntegrityError:
+            continue  # another caller was first; it may even have ended again meanwhile
+    raise ClaimStale
+
+
+def active_session(room: str) -> Session | None:
+    return Session.objects.filter(room=room, ended_at=None).first()
+
+
+def latest_session(room: str) -> Session | None:
+    """The active session, else the one that ended last."""
+    return active_session(room) or Session.objects.filter(room=room).order_by("-ended_at").first()
+
+
+def is_wanted(session: Session) -> bool:
+    """Whether this generation may (still) be served."""
+    return _same_life(session).exclude(state=State.STOPPING).exists()
+
+
+def note_waiting(session: Session, reason: Reason) -> bool:
+    """No worker can take it now. False when that was known already."""
+    rows = _same_life(session).exclude(state=State.STOPPING)
+    return _change(
+        rows.exclude(state=State.WAITING_FOR_WORKER, reason=reason),
+        state=State.WAITING_FOR_WORKER,
+        reason=reason,
+    )
+
+
+def note_requested(session: Session) -> bool:
+    """A worker can take it: about to be dispatched."""
+    rows = _same_life(session).filter(worker="").exclude(state=State.STOPPING)
+    return _change(rows, state=State.REQUESTED, reason=None, dispatched_at=timezone.now())
+
+
+def next_generation(session: Session, *, reason: Reason) -> Session | None:
+    """Take the lease from whoever holds it. None when somebody else did, or when the session has ended."""
+    rows = _same_life(session).exclude(state=State.STOPPING)
+    changed = _change(
+        rows,
+        generation=F("generation") + 1,
+        worker="",
+        heartbeat_at=None,
+        dispatched_at=None,
+        state=State.WAITING_FOR_WORKER,
+        reason=reason,
+    )
+    return Session.objects.get(pk=session.pk) if changed else None
+
+
+def begin_stop(session: Session) -> bool:
+    """Nobody may claim it from here on, and whoever holds it is told to leave. False when it is being stopped."""
+    rows = Session.objects.filter(pk=session.pk, ended_at=None).exclude(state=State.STOPPING)
+    return _change(rows, state=State.STOPPING, reason=None)
+
+
+def end_session(session: Session, *, state: State = State.IDLE, reason: Reason | None = None) -> bool:
+    rows = Session.objects.filter(pk=session.pk, ended_at=None)
+    return _change(rows, ended_at=timezone.now(), state=state, reason=reason)
+
+
+def end_meeting(*, room: str, room_sid: str, reason: Reason) -> None:
+    """Its LiveKit room is gone."""
+    rows = Session.objects.filter(room=room, room_sid=room_sid, ended_at=None)
+    rows.update(ended_at=timezone.now(), state=State.IDLE, reason=reason)
+
+
+def claim(*, session_id: uuid.UUID, generation: int, worker: str) -> tuple[Session, int]:
+    """The lease is `worker`'s; also the first sequence it may give out. Asking twice is answered twice."""
+    rows = Session.objects.filter(pk=session_id, ended_at=None, generation=generation).exclude(
+        state=State.STOPPING
+    )
+    if not rows.filter(Q(worker="") | Q(worker=worker)).exists():
+        raise ClaimStale
+    if has_no_room(Worker.objects.filter(pk=worker).first()):
+        raise AtCapacity
+    now = timezone.now()
+    rows = rows.filter(Q(worker="") | Q(worker=worker))
+    if not _change(rows, worker=worker, heartbeat_at=now, state=State.JOINING, reason=None):
+        raise ClaimStale
+    session = Session.objects.get(pk=session_id)
+    return session, _first_sequence(session)
+
+
+def record_heartbeat(*, name: str, heartbeat: WorkerHeartbeat) -> HeartbeatAnswer:
+    now = timezone.now()
+    Worker.objects.update_or_create(
+        pk=name,
+        defaults={
+            "heartbeat_at": now,
+            "capacity": heartbeat.capacity,
+            "speaking": sum(job.speaking for job in heartbeat.jobs if not job.lost),
+            "is_draining": heartbeat.draining,
+            "engines": list(heartbeat.engines),
+        },
+    )
+    return HeartbeatAnswer(jobs=tuple(_record_job(name, job, now) for job in heartbeat.jobs))
+
+
+def live_workers() -> list[Worker]:
+    return list(
+        Worker.objects.filter(heartbeat_at__gt=_seconds_ago(HEARTBEAT_STALE_AFTER_S), is_draining=False)
+    )
+
+
+def forget_old_workers() -> None:
+    Worker.objects.filter(heartbeat_at__lt=_seconds_ago(WORKER_FORGOTTEN_AFTER_S)).delete()
+
+
+def why_nobody_can_take_it(workers: Iterable[Worker]) -> Reason | None:
+    """None: somebody can."""
+    known = list(workers)
+    if not known:
+        return Reason.NO_WORKER
+    return Reason.AT_CAPACITY if all(has_no_room(worker) for worker in known) else None
+
+
+def has_no_room(worker: Worker | None) -> bool:
+    return worker is not None and worker.speaking >= worker.capacity
+
+
+def _record_job(worker: str, job: JobReport, now: datetime.datetime) -> JobCommand:
+    rows = Session.objects.filter(
+        pk=_uuid(job.session), generation=job.generation, worker=worker, ended_at=None
+    ).exclude(state=State.STOPPING)
+    session = rows.first()
+    if session is None or job.lost or job.state is State.FAILED:
+        if session is not None:
+            _record_end(session, job)
+        return JobCommand(session=job.session, generation=job.generation, order=Order.LEAVE, language="")
+    rows.update(
+        heartbeat_at=now,
+        state=job.state,
+        reason=job.reason,
+        last_sequence=max(session.last_sequence, job.last_sequence),
+    )
+    return JobCommand(
+        session=job.session, generation=job.generation, order=Order.SPEAK, language=session.language
+    )
+
+
+def _record_end(session: Session, job: JobReport) -> None:
+    _change(_same_life(session), last_sequence=max(session.last_sequence, job.last_sequence))
+    if job.lost:
+        next_generation(session, reason=Reason.WORKER_LOST)
+    else:
+        end_session(session, state=State.FAILED, reason=job.reason)
+
+
+def _first_sequence(session: Session) -> int:
+    """Sequences increase over the whole meeting, whoever gave them out."""
+    meeting = Session.objects.filter(room=session.room, room_sid=session.room_sid)
+    highest = meeting.aggregate(highest=Max("last_sequence"))["highest"]
+    is_first = session.generation == 1 and meeting.count() == 1
+    return 1 if is_first else int(highest) + SEQUENCE_GAP
+
+
+def _same_life(session: Session) -> models.QuerySet[Session]:
+    return Session.objects.filter(pk=session.pk, generation=session.generation, ended_at=None)
+
+
+def _change(rows: models.QuerySet[Session], **values: object) -> bool:
+    return rows.update(**values) == 1
+
+
+def _seconds_ago(seconds: float) -> datetime.datetime:
+    return timezone.now() - datetime.timedelta(seconds=seconds)
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,83 @@
+"""Start, stop and say the state of a room's subtitles, for somebody who is in it."""
+
+import hashlib
+
+from django.conf import settings
+from django.core.cache import cache
+
+from backend.dispatch.rooms import Presence, require_presence
+from backend.errors import StillStopping, SubtitlesOff
+from backend.leases import placement
+from backend.leases import services as leases
+from backend.leases.models import Session
+from backend.subtitles.languages import available_language
+from backend.subtitles.state import SubtitlesState, state_of
+from backend.tokens.claims import RoomClaims
+from contract.status import Reason, State
+
+PRESENCE_SEEN_FOR_S = 5
+
+
+def start_subtitles(*, claims: RoomClaims, language: str | None) -> tuple[SubtitlesState, bool]:
+    """The state, and whether this call started them; asking twice returns the first."""
+    if not settings.SUBTITLES_ENABLED:
+        raise SubtitlesOff
+    wanted = available_language(language)
+    presence = _presence_now(claims)
+    _make_way(leases.active_session(claims.room), presence)
+    session, is_new = leases.open_session(
+        room=claims.room,
+        room_sid=presence.room_sid,
+        language=wanted,
+        engine=settings.STT_PROVIDER,
+        started_by=claims.identity,
+    )
+    if is_new:
+        placement.place(session)
+        session.refresh_from_db()
+    return state_of(claims.room, session), is_new
+
+
+def stop_subtitles(*, claims: RoomClaims) -> SubtitlesState:
+    _presence_now(claims)
+    session = leases.active_session(claims.room)
+    if session is not None:
+        leases.begin_stop(session)
+        placement.announce(session)
+        placement.finish_stop(session)  # not yet gone: the keeper goes on
+        session.refresh_from_db()
+    return state_of(claims.room, session)
+
+
+def read_state(*, claims: RoomClaims) -> SubtitlesState:
+    presence = _presence_lately(claims)
+    session = leases.latest_session(claims.room)
+    is_of_this_meeting = session is not None and session.room_sid == presence.room_sid
+    return state_of(claims.room, session if is_of_this_meeting else None)
+
+
+def _make_way(session: Session | None, presence: Presence) -> None:
+    """A session of an earlier meeting, or one that is being stopped, ends before the next begins."""
+    if session is None:
+        return
+    if session.room_sid != presence.room_sid:
+        leases.end_session(session, reason=Reason.ROOM_EMPTY)
+    elif session.state == State.STOPPING and not placement.finish_stop(session):
+        raise StillStopping
+
+
+def _presence_now(claims: RoomClaims) -> Presence:
+    presence = require_presence(room=claims.room, identity=claims.identity)
+    cache.set(_presence_key(claims), presence, PRESENCE_SEEN_FOR_S)
+    return presence
+
+
+def _presence_lately(claims: RoomClaims) -> Presence:
+    seen = cache.get(_presence_key(claims))
+    return seen if isinstance(seen, Presence) else _presence_now(claims)
+
+
+def _presence_key(claims: RoomClaims) -> str:
+    # Hashed: names of any script and length, and nothing of them in the cache's keys.
+    both = f"{claims.room}\0{claims.identity}".encode()
+    return f"presence:{hashlib.sha256(both).hexdigest()}"
