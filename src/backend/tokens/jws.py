@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_TOKEN_CHARS = 8 * 1024
+MAX_DEPTH = 32
 
 # \Z and not $, which lets a newline at the end through. Padding is not part of the compact form.
 COMPACT_FORM = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\Z")
@@ -23,7 +24,7 @@ def parse(token: str) -> tuple[JsonObject, JsonObject]:
     """The header and the payload, not yet verified.
 
     Stricter than the JSON readers behind it: UTF-8 alone, no key twice, no NaN or Infinity, no number that
-    overflows, no lone surrogate. Raises NotAToken.
+    overflows, no lone surrogate, no deep nesting. Raises NotAToken.
     """
     if len(token) > MAX_TOKEN_CHARS or (segments := COMPACT_FORM.match(token)) is None:
         raise NotAToken
@@ -41,9 +42,14 @@ def _object(segment: str) -> JsonObject:
     # RecursionError: 8 KiB hold more brackets than Python's stack.
     except (ValueError, RecursionError):
         raise NotAToken from None
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or not _is_shallow(value, MAX_DEPTH):
         raise NotAToken
     return value
+
+
+def _is_shallow(value: Any, depth: int) -> bool:
+    children = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return depth > 0 and all(_is_shallow(child, depth - 1) for child in children)
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

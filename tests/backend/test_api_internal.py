@@ -1,0 +1,206 @@
+"""`/internal/v1/`: claims and heartbeats, as a worker makes them."""
+
+import time
+import uuid
+from typing import Any
+
+import pytest
+
+from backend.leases import services as leases
+from backend.leases.models import Session, Worker
+from contract.shapes import from_value
+from contract.status import Reason, State
+from contract.workers import ClaimAnswer, ClaimRequest, HeartbeatAnswer, JobReport, Order, WorkerHeartbeat
+from tests.backend.conftest import WorkerApi
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def session(db: None) -> Session:
+    made, _ = leases.open_session(
+        room="r", room_sid="RM_1", language="en", engine="embedded", started_by="ada"
+    )
+    return made
+
+
+def claim(worker: WorkerApi, session: Session, generation: int = 1) -> Any:
+    return worker.post(f"/internal/v1/sessions/{session.pk}/claim", ClaimRequest(generation=generation))
+
+
+def report(session: Session, **changes: Any) -> JobReport:
+    return JobReport(**{"session": str(session.pk), "generation": 1, "state": State.LIVE, **changes})
+
+
+def heartbeat(worker: WorkerApi, *jobs: JobReport, capacity: int = 8) -> HeartbeatAnswer:
+    beat = WorkerHeartbeat(capacity=capacity, draining=False, engines=("embedded",), jobs=jobs)
+    answer = worker.post(f"/internal/v1/workers/{worker.name}/heartbeat", beat)
+    assert answer.status_code == 200
+    return from_value(HeartbeatAnswer, answer.json())
+
+
+def test_a_claim_gives_the_lease_and_all_a_job_needs(worker_api: WorkerApi, session: Session) -> None:
+    answer = claim(worker_api, session)
+
+    assert answer.status_code == 200
+    given = from_value(ClaimAnswer, answer.json())
+    assert (given.room, given.language, given.engine, given.first_sequence) == ("r", "en", "embedded", 1)
+    assert given.agent_identity == f"subtitles-{session.agent.hex}-1"
+    session.refresh_from_db()
+    assert (session.state, session.worker) == ("joining", "worker-1")
+
+
+def test_only_one_worker_gets_the_lease_and_it_may_ask_again(
+    worker_api: WorkerApi, session: Session, settings: Any
+) -> None:
+    other = WorkerApi(settings.INTERNAL_API_SECRET, name="worker-2")
+
+    assert claim(worker_api, session).status_code == 200
+    refused = claim(other, session)
+    assert (refused.status_code, refused.json()["code"]) == (409, "claim_stale")
+    assert claim(worker_api, session).status_code == 200
+
+
+@pytest.mark.parametrize("generation", [0, 2])
+def test_another_generation_is_not_to_be_had(
+    worker_api: WorkerApi, session: Session, generation: int
+) -> None:
+    assert claim(worker_api, session, generation).status_code == 409
+
+
+def test_a_session_that_is_stopping_or_over_is_not_to_be_had(worker_api: WorkerApi, session: Session) -> None:
+    leases.begin_stop(session)
+    assert claim(worker_api, session).status_code == 409
+    leases.end_session(session)
+    assert claim(worker_api, session).status_code == 409
+
+
+def test_an_unknown_session_is_not_to_be_had(worker_api: WorkerApi, db: None) -> None:
+    answer = worker_api.post(f"/internal/v1/sessions/{uuid.uuid4()}/claim", ClaimRequest(generation=1))
+    assert answer.status_code == 409
+
+
+def test_a_full_worker_is_told_so_and_the_lease_stays_free(worker_api: WorkerApi, session: Session) -> None:
+    heartbeat(worker_api, capacity=0)
+
+    answer = claim(worker_api, session)
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "at_capacity")
+    session.refresh_from_db()
+    assert session.worker == ""
+
+
+def test_a_heartbeat_moves_the_state_and_lets_the_job_speak(worker_api: WorkerApi, session: Session) -> None:
+    claim(worker_api, session)
+
+    [command] = heartbeat(worker_api, report(session, speaking=2, last_sequence=7)).jobs
+
+    assert (command.order, command.language) == (Order.SPEAK, "en")
+    session.refresh_from_db()
+    assert (session.state, session.last_sequence) == ("live", 7)
+    assert Worker.objects.get(pk="worker-1").speaking == 2
+
+
+def test_a_job_without_the_lease_is_told_to_leave(
+    worker_api: WorkerApi, session: Session, settings: Any
+) -> None:
+    claim(worker_api, session)
+    other = WorkerApi(settings.INTERNAL_API_SECRET, name="worker-2")
+
+    [command] = heartbeat(other, report(session)).jobs
+
+    assert command.order is Order.LEAVE
+    session.refresh_from_db()
+    assert session.state == "joining"
+
+
+@pytest.mark.parametrize("change", ["stopped", "ended", "next generation"])
+def test_a_job_whose_lease_has_gone_is_told_to_leave(
+    worker_api: WorkerApi, session: Session, change: str
+) -> None:
+    claim(worker_api, session)
+    if change == "stopped":
+        leases.begin_stop(session)
+    elif change == "ended":
+        leases.end_session(session)
+    else:
+        leases.next_generation(session, reason=Reason.WORKER_LOST)
+
+    [command] = heartbeat(worker_api, report(session)).jobs
+
+    assert command.order is Order.LEAVE
+
+
+def test_a_lost_job_gives_its_lease_back(worker_api: WorkerApi, session: Session) -> None:
+    claim(worker_api, session)
+
+    heartbeat(worker_api, report(session, lost=True, last_sequence=3))
+
+    session.refresh_from_db()
+    assert (session.state, session.reason) == ("waiting_for_worker", "worker_lost")
+    assert (session.generation, session.worker, session.last_sequence) == (2, "", 3)
+
+
+def test_a_failed_job_ends_the_session_and_says_why(worker_api: WorkerApi, session: Session) -> None:
+    claim(worker_api, session)
+
+    heartbeat(worker_api, report(session, state=State.FAILED, reason=Reason.E2EE_ROOM))
+
+    session.refresh_from_db()
+    assert (session.state, session.reason, session.is_active) == ("failed", "e2ee_room", False)
+
+
+def test_sequences_go_on_over_generations_and_sessions_of_a_meeting(
+    worker_api: WorkerApi, session: Session
+) -> None:
+    claim(worker_api, session)
+    heartbeat(worker_api, report(session, last_sequence=41))
+    leases.next_generation(session, reason=Reason.WORKER_LOST)
+
+    assert claim(worker_api, session, generation=2).json()["first_sequence"] == 1041
+
+    session.refresh_from_db()
+    leases.end_session(session)
+    again, _ = leases.open_session(
+        room="r", room_sid="RM_1", language="en", engine="embedded", started_by="ada"
+    )
+    assert claim(worker_api, again).json()["first_sequence"] == 1041
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"aud": "other"},
+        {"sub": ""},
+        {"sub": 5},
+        {"exp": time.time() - 60},
+        {"exp": time.time() + 3600},
+        {"exp": "soon"},
+    ],
+)
+def test_only_a_fresh_token_of_a_worker_opens_the_door(
+    worker_api: WorkerApi, session: Session, changes: dict[str, object]
+) -> None:
+    answer = worker_api.post(
+        f"/internal/v1/sessions/{session.pk}/claim",
+        ClaimRequest(generation=1),
+        token=worker_api.token(**changes),
+    )
+    assert (answer.status_code, answer.json()["code"]) == (401, "internal_token_refused")
+
+
+def test_a_token_under_another_secret_opens_nothing(session: Session) -> None:
+    assert claim(WorkerApi("another-secret-" + "x" * 32), session).status_code == 401
+
+
+def test_a_worker_speaks_for_itself_alone(worker_api: WorkerApi, db: None) -> None:
+    beat = WorkerHeartbeat(capacity=1, draining=False, engines=())
+    assert worker_api.post("/internal/v1/workers/worker-2/heartbeat", beat).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "body", ["", "[]", "{", '{"capacity": true, "draining": false, "engines": []}', "[" * 10_000]
+)
+def test_a_heartbeat_of_another_shape_is_a_bad_request(worker_api: WorkerApi, db: None, body: str) -> None:
+    answer = worker_api.post("/internal/v1/workers/worker-1/heartbeat", body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_body")
