@@ -25,7 +25,6 @@ FRAMEWORK_CODES = {
     405: ("method_not_allowed", "This method is not allowed here."),
     406: ("not_acceptable", "Only JSON is spoken here."),
     415: ("unsupported_media_type", "Only JSON is understood here."),
-    429: ("throttled", "Too many requests; try again later."),
 }
 
 

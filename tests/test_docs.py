@@ -1,0 +1,32 @@
+"""The reference pages say what the code has, no more and no less."""
+
+import re
+from pathlib import Path
+
+from backend import error_responses, errors
+from contract import names
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+
+
+def codes(page: str) -> set[str]:
+    """What stands in backticks at the beginning of a table's rows."""
+    rows = re.findall(r"^\| (`[^|]+) \|", (DOCS / page).read_text(), flags=re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+
+
+def subclasses(kind: type) -> set[type]:
+    return {kind}.union(*(subclasses(child) for child in kind.__subclasses__()))
+
+
+def test_every_error_code_is_in_the_reference() -> None:
+    ours = {kind.code for kind in subclasses(errors.AppError) - {errors.AppError}}
+    frameworks = {code for code, _ in error_responses.FRAMEWORK_CODES.values()}
+
+    assert codes("reference/errors.md") == ours | frameworks
+
+
+def test_every_caption_attribute_is_in_the_reference() -> None:
+    attributes = {value for name, value in vars(names).items() if name.startswith("ATTRIBUTE_")}
+
+    assert codes("reference/segments.md") == attributes
