@@ -30,3 +30,18 @@ def test_every_caption_attribute_is_in_the_reference() -> None:
     attributes = {value for name, value in vars(names).items() if name.startswith("ATTRIBUTE_")}
 
     assert codes("reference/segments.md") == attributes
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    backend = set(env.scheme)
+    agents = {setting.name for setting in agents_settings.SETTINGS}
+    speech = {setting.name for setting in speech_settings.SETTINGS}
+
+    assert codes("reference/settings.md") == backend | agents | speech | set(local_settings.VARIABLES)
+
+
+def test_no_setting_of_the_backend_is_read_past_the_table() -> None:
+    source = (DOCS.parent / "src/backend/config/settings.py").read_text()
+    read = set(re.findall(r"(?:env(?:\.\w+)?|secret)\(\s*\"([A-Z_]+)\"", source))
+
+    assert read == set(env.scheme)

@@ -26,7 +26,7 @@ env = environ.FileAwareEnv(
     LIVEKIT_PUBLIC_URL=(str, ""),
     LIVEKIT_API_KEY=(str, ""),
     LIVEKIT_API_SECRET=(str, ""),
-    LIVEKIT_EXTRA_KEYS=(dict, {}),
+    LIVEKIT_EXTRA_KEYS=(list, []),
     INTERNAL_API_SECRET=(str, ""),
     API_KEY_ENCRYPTION_KEY=(str, ""),
     CONNECTION_DETAILS_ENABLED=(bool, None),
@@ -57,7 +57,7 @@ LIVEKIT_PUBLIC_URL = env("LIVEKIT_PUBLIC_URL") or LIVEKIT_URL
 LIVEKIT_API_KEY = env("LIVEKIT_API_KEY")
 LIVEKIT_API_SECRET = secret("LIVEKIT_API_SECRET")
 LIVEKIT_KEYS = {
-    **dict(pair.split(":", 1) for pair in env.list("LIVEKIT_EXTRA_KEYS", default=[])),
+    **dict(pair.split(":", 1) for pair in env("LIVEKIT_EXTRA_KEYS")),
     LIVEKIT_API_KEY: LIVEKIT_API_SECRET,
 }
 INTERNAL_API_SECRET = secret("INTERNAL_API_SECRET")
