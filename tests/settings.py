@@ -1,12 +1,19 @@
 """The backend's settings for tests: the real ones, with the environment a test run has."""
 
 import os
+import tempfile
+from pathlib import Path
 
 os.environ.setdefault("DJANGO_ENV", "local")
 os.environ.setdefault("DJANGO_SECRET_KEY", "test-django-secret-" + "x" * 32)
 os.environ.setdefault("INTERNAL_API_SECRET", "test-internal-secret-" + "x" * 32)
 os.environ.setdefault("LIVEKIT_API_KEY", "testkey")
 os.environ.setdefault("LIVEKIT_API_SECRET", "test-secret-" + "x" * 32)
-os.environ.setdefault("DATABASE_URL", "sqlite:////tmp/roomscribe-test.sqlite3")  # only its name: tests run in memory
 
 from backend.config.settings import *  # noqa: E402, F403
+from backend.config.settings import DATABASES  # noqa: E402
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # A file: in memory SQLite has neither WAL nor a busy timeout, and threads share one connection.
+    name = Path(tempfile.gettempdir()) / f"roomscribe-test-{os.getpid()}.sqlite3"
+    DATABASES["default"]["TEST"] = {"NAME": str(name)}

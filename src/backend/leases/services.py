@@ -105,16 +105,14 @@ def end_meeting(*, room: str, room_sid: str, reason: Reason) -> None:
 
 def claim(*, session_id: uuid.UUID, generation: int, worker: str) -> tuple[Session, int]:
     """The lease is `worker`'s; also the first sequence it may give out. Asking twice is answered twice."""
-    rows = Session.objects.filter(pk=session_id, ended_at=None, generation=generation).exclude(
-        state=State.STOPPING
-    )
-    if not rows.filter(Q(worker="") | Q(worker=worker)).exists():
+    mine_or_nobodys = Q(worker="") | Q(worker=worker)
+    rows = Session.objects.filter(mine_or_nobodys, pk=session_id, ended_at=None, generation=generation)
+    rows = rows.exclude(state=State.STOPPING)
+    if not rows.exists():
         raise ClaimStale
     if has_no_room(Worker.objects.filter(pk=worker).first()):
         raise AtCapacity
-    now = timezone.now()
-    rows = rows.filter(Q(worker="") | Q(worker=worker))
-    if not _change(rows, worker=worker, heartbeat_at=now, state=State.JOINING, reason=None):
+    if not _change(rows, worker=worker, heartbeat_at=timezone.now(), state=State.JOINING, reason=None):
         raise ClaimStale
     session = Session.objects.get(pk=session_id)
     return session, _first_sequence(session)

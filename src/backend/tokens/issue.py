@@ -4,13 +4,21 @@ import datetime
 
 from livekit.api import AccessToken, VideoGrants
 
+from backend.errors import InvalidBody
 from backend.tokens.claims import RoomClaims
+from backend.tokens.jws import MAX_TOKEN_CHARS
+from backend.tokens.names import is_name, is_room_name
 
 
 def issue_token(
     *, room: str, identity: str, name: str, metadata: str, ttl_s: float, key: str, secret: str
 ) -> str:
-    """A token that joins this room, speaks, listens and sends data there, and does nothing else."""
+    """A token that joins this room, speaks, listens and sends data there, and does nothing else.
+
+    Raises InvalidBody for one that verify_token would refuse: by its names, or by its length.
+    """
+    if not (is_room_name(room) and is_name(identity)):
+        raise InvalidBody
     grants = VideoGrants(
         room_join=True, room=room, can_publish=True, can_subscribe=True, can_publish_data=True
     )
@@ -46,7 +54,7 @@ def renew_token(claims: RoomClaims, *, ttl_s: float, key: str, secret: str) -> s
 def _signed(
     *, identity: str, name: str, metadata: str, grants: VideoGrants, ttl_s: float, key: str, secret: str
 ) -> str:
-    return (
+    token = (
         AccessToken(key, secret)
         .with_identity(identity)
         .with_name(name)
@@ -55,3 +63,6 @@ def _signed(
         .with_ttl(datetime.timedelta(seconds=ttl_s))
         .to_jwt()
     )
+    if len(token) > MAX_TOKEN_CHARS:
+        raise InvalidBody
+    return token

@@ -10,6 +10,11 @@ FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
+def is_room_name(value: object) -> bool:
+    """`*` would read as every room."""
+    return is_name(value) and value != "*"
+
+
 def is_name(value: object) -> bool:
     """Whether LiveKit, a database and a log line can hold this identity or room name, in any script."""
     return (

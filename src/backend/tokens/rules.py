@@ -10,7 +10,7 @@ from typing import Any
 
 from backend.errors import AppError, RoomForbidden, TokenRefused
 from backend.tokens.jws import JsonObject
-from backend.tokens.names import is_name
+from backend.tokens.names import is_name, is_room_name
 
 LEEWAY_S = 60
 """How far two clocks may be apart; LiveKit's own figure."""
@@ -103,8 +103,7 @@ def may_join(payload: JsonObject, _now_s: float) -> bool:
 
 
 def names_one_room(payload: JsonObject, _now_s: float) -> bool:
-    room = payload["video"].get("room")
-    return is_name(room) and room != "*"
+    return is_room_name(payload["video"].get("room"))
 
 
 def is_a_person(payload: JsonObject, _now_s: float) -> bool:

@@ -8,55 +8,104 @@ import contract.status
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='KeeperTurn',
+            name="KeeperTurn",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('holder', models.CharField(max_length=255)),
-                ('until', models.DateTimeField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("holder", models.CharField(max_length=255)),
+                ("until", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='Worker',
+            name="Worker",
             fields=[
-                ('name', models.CharField(max_length=255, primary_key=True, serialize=False)),
-                ('heartbeat_at', models.DateTimeField()),
-                ('capacity', models.PositiveIntegerField()),
-                ('speaking', models.PositiveIntegerField(default=0)),
-                ('is_draining', models.BooleanField(default=False)),
-                ('engines', models.JSONField(default=list)),
+                ("name", models.CharField(max_length=255, primary_key=True, serialize=False)),
+                ("heartbeat_at", models.DateTimeField()),
+                ("capacity", models.PositiveIntegerField()),
+                ("speaking", models.PositiveIntegerField(default=0)),
+                ("is_draining", models.BooleanField(default=False)),
+                ("engines", models.JSONField(default=list)),
             ],
         ),
         migrations.CreateModel(
-            name='Session',
+            name="Session",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('room', models.CharField(max_length=256)),
-                ('room_sid', models.CharField(max_length=64)),
-                ('state', models.CharField(choices=[(contract.status.State['IDLE'], contract.status.State['IDLE']), (contract.status.State['REQUESTED'], contract.status.State['REQUESTED']), (contract.status.State['WAITING_FOR_WORKER'], contract.status.State['WAITING_FOR_WORKER']), (contract.status.State['JOINING'], contract.status.State['JOINING']), (contract.status.State['LIVE'], contract.status.State['LIVE']), (contract.status.State['DEGRADED'], contract.status.State['DEGRADED']), (contract.status.State['STOPPING'], contract.status.State['STOPPING']), (contract.status.State['FAILED'], contract.status.State['FAILED'])], default=contract.status.State['REQUESTED'], max_length=32)),
-                ('reason', models.CharField(choices=[(contract.status.Reason['NO_WORKER'], contract.status.Reason['NO_WORKER']), (contract.status.Reason['AT_CAPACITY'], contract.status.Reason['AT_CAPACITY']), (contract.status.Reason['WORKER_LOST'], contract.status.Reason['WORKER_LOST']), (contract.status.Reason['ROOM_EMPTY'], contract.status.Reason['ROOM_EMPTY']), (contract.status.Reason['ENGINE_DOWN'], contract.status.Reason['ENGINE_DOWN']), (contract.status.Reason['ENGINE_AUTH'], contract.status.Reason['ENGINE_AUTH']), (contract.status.Reason['E2EE_ROOM'], contract.status.Reason['E2EE_ROOM']), (contract.status.Reason['BUDGET_SPENT'], contract.status.Reason['BUDGET_SPENT']), (contract.status.Reason['IDLE'], contract.status.Reason['IDLE']), (contract.status.Reason['POLICY'], contract.status.Reason['POLICY'])], max_length=32, null=True)),
-                ('language', models.CharField(max_length=35)),
-                ('engine', models.CharField(max_length=64)),
-                ('started_by', models.CharField(max_length=256)),
-                ('since', models.DateTimeField(auto_now_add=True)),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('agent', models.UUIDField(default=uuid.uuid4, editable=False)),
-                ('generation', models.PositiveIntegerField(default=1)),
-                ('dispatched_at', models.DateTimeField(null=True)),
-                ('worker', models.CharField(blank=True, max_length=255)),
-                ('heartbeat_at', models.DateTimeField(null=True)),
-                ('last_sequence', models.BigIntegerField(default=0)),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("room", models.CharField(max_length=256)),
+                ("room_sid", models.CharField(max_length=64)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            (contract.status.State["IDLE"], contract.status.State["IDLE"]),
+                            (contract.status.State["REQUESTED"], contract.status.State["REQUESTED"]),
+                            (
+                                contract.status.State["WAITING_FOR_WORKER"],
+                                contract.status.State["WAITING_FOR_WORKER"],
+                            ),
+                            (contract.status.State["JOINING"], contract.status.State["JOINING"]),
+                            (contract.status.State["LIVE"], contract.status.State["LIVE"]),
+                            (contract.status.State["DEGRADED"], contract.status.State["DEGRADED"]),
+                            (contract.status.State["STOPPING"], contract.status.State["STOPPING"]),
+                            (contract.status.State["FAILED"], contract.status.State["FAILED"]),
+                        ],
+                        default=contract.status.State["REQUESTED"],
+                        max_length=32,
+                    ),
+                ),
+                (
+                    "reason",
+                    models.CharField(
+                        choices=[
+                            (contract.status.Reason["NO_WORKER"], contract.status.Reason["NO_WORKER"]),
+                            (contract.status.Reason["AT_CAPACITY"], contract.status.Reason["AT_CAPACITY"]),
+                            (contract.status.Reason["WORKER_LOST"], contract.status.Reason["WORKER_LOST"]),
+                            (contract.status.Reason["ROOM_EMPTY"], contract.status.Reason["ROOM_EMPTY"]),
+                            (contract.status.Reason["ENGINE_DOWN"], contract.status.Reason["ENGINE_DOWN"]),
+                            (contract.status.Reason["ENGINE_AUTH"], contract.status.Reason["ENGINE_AUTH"]),
+                            (contract.status.Reason["E2EE_ROOM"], contract.status.Reason["E2EE_ROOM"]),
+                            (contract.status.Reason["BUDGET_SPENT"], contract.status.Reason["BUDGET_SPENT"]),
+                            (contract.status.Reason["IDLE"], contract.status.Reason["IDLE"]),
+                            (contract.status.Reason["POLICY"], contract.status.Reason["POLICY"]),
+                        ],
+                        max_length=32,
+                        null=True,
+                    ),
+                ),
+                ("language", models.CharField(max_length=35)),
+                ("engine", models.CharField(max_length=64)),
+                ("started_by", models.CharField(max_length=256)),
+                ("since", models.DateTimeField(auto_now_add=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("agent", models.UUIDField(default=uuid.uuid4, editable=False)),
+                ("generation", models.PositiveIntegerField(default=1)),
+                ("dispatched_at", models.DateTimeField(null=True)),
+                ("worker", models.CharField(blank=True, max_length=255)),
+                ("heartbeat_at", models.DateTimeField(null=True)),
+                ("last_sequence", models.BigIntegerField(default=0)),
             ],
             options={
-                'indexes': [models.Index(fields=['room', '-since'], name='leases_sess_room_84af9e_idx')],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('ended_at__isnull', True)), fields=('room',), name='one_active_session_per_room')],
+                "indexes": [models.Index(fields=["room", "-since"], name="leases_sess_room_84af9e_idx")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at__isnull", True)),
+                        fields=("room",),
+                        name="one_active_session_per_room",
+                    )
+                ],
             },
         ),
     ]

@@ -1,0 +1,98 @@
+"""The OpenAPI document, taken at its word: schemathesis against the backend as it is run."""
+
+import asyncio
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from schemathesis import GenerationMode
+from schemathesis.checks import CheckFunction
+from schemathesis.specs.openapi import checks
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+
+from tests.backend.running_backend import RunningBackend
+from tests.support.livekit import LiveKitServer
+from tests.support.people import joined
+
+EXAMPLES = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+
+# A language no engine speaks fits the document and is refused all the same.
+NOT_PROMISED: list[CheckFunction] = [checks.positive_data_acceptance]
+
+
+@pytest.fixture(scope="module")
+def backend(
+    livekit_server: LiveKitServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningBackend]:
+    with RunningBackend(tmp_path_factory.mktemp("backend"), livekit_server) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def api_schema(backend: RunningBackend) -> OpenApiSchema:
+    return schemathesis.openapi.from_url(f"{backend.url}/api/v1.0/schema/?format=json")
+
+
+@pytest.fixture(scope="module")
+def room(backend: RunningBackend) -> Iterator[str]:
+    """A room that exists, with ada in it."""
+    name, inside, done = f"fuzz-{uuid.uuid4().hex[:8]}", threading.Event(), threading.Event()
+
+    async def stay() -> None:
+        async with joined(backend.livekit, name, "ada"):
+            inside.set()
+            await asyncio.to_thread(done.wait)
+
+    presence = threading.Thread(target=lambda: asyncio.run(stay()), name="ada")
+    presence.start()
+    assert inside.wait(10)
+    yield name
+    done.set()
+    presence.join()
+
+
+def answered_as_documented(schema: OpenApiSchema, fuzz: Callable[[schemathesis.Case], None]) -> None:
+    """`fuzz` with cases of every operation, those that fit the document and those that do not."""
+    operations = [found.ok() for found in schema.get_all_operations()]
+    assert len(operations) >= 7
+    for operation in operations:
+        EXAMPLES(given(case=operation.as_strategy(generation_mode=GenerationMode.POSITIVE))(fuzz))()
+        # Where nothing but a name in the path can vary, no case can be wrong.
+        if operation.body:
+            EXAMPLES(given(case=operation.as_strategy(generation_mode=GenerationMode.NEGATIVE))(fuzz))()
+
+
+def test_what_a_participant_may_send_to_their_own_room_is_answered_as_documented(
+    backend: RunningBackend, api_schema: OpenApiSchema, room: str
+) -> None:
+    headers = {"Authorization": f"Bearer {backend.livekit.token(room, 'ada')}"}
+
+    def fuzz(case: schemathesis.Case) -> None:
+        if "room" in case.path_parameters:
+            case.path_parameters["room"] = room
+        answer = case.call_and_validate(headers=headers, excluded_checks=NOT_PROMISED)
+        assert answer.elapsed < 1
+
+    answered_as_documented(api_schema, fuzz)
+
+
+def test_what_a_participant_sends_anywhere_is_answered_as_documented(
+    backend: RunningBackend, api_schema: OpenApiSchema, room: str
+) -> None:
+    headers = {"Authorization": f"Bearer {backend.livekit.token(room, 'ada')}"}
+
+    def fuzz(case: schemathesis.Case) -> None:
+        answer = case.call_and_validate(headers=headers, excluded_checks=NOT_PROMISED)
+        assert answer.elapsed < 1
+
+    answered_as_documented(api_schema, fuzz)
+
+
+def test_what_anybody_sends_without_a_token_is_answered_as_documented(api_schema: OpenApiSchema) -> None:
+    def fuzz(case: schemathesis.Case) -> None:
+        assert case.call_and_validate(excluded_checks=NOT_PROMISED).elapsed < 1
+
+    answered_as_documented(api_schema, fuzz)
