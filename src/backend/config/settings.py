@@ -4,6 +4,7 @@ from pathlib import Path
 
 import environ
 
+from backend.config.page import PageHeaders, is_immutable
 from backend.config.safety import refuse_unsafe_settings
 from contract import names
 
@@ -150,6 +151,10 @@ USE_TZ = True
 STATIC_URL = "static/"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_INDEX_FILE = True
+WHITENOISE_ALLOW_ALL_ORIGINS = False
+WHITENOISE_MIMETYPES = {".wav": "audio/wav"}
+WHITENOISE_IMMUTABLE_FILE_TEST = is_immutable
+WHITENOISE_ADD_HEADERS_FUNCTION = PageHeaders(livekit_url=LIVEKIT_PUBLIC_URL)
 WHITENOISE_ROOT = env("PAGE_DIR") if Path(env("PAGE_DIR")).is_dir() else None
 
 # A body larger than this is refused before it is parsed; the largest we take is a webhook.
