@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.livekit import LiveKitServer
-from tests.support.ports import free_port
+from tests.support.ports import free_ports_in_a_row
 
 ROOT = Path(__file__).resolve().parents[2]
 STARTS_WITHIN_S = 60
@@ -30,11 +30,17 @@ class Answer:
         return json.loads(self.text)
 
 
+def database_url(directory: Path) -> str:
+    """The PostgreSQL this run of the tests has, or a file of our own."""
+    given = os.environ.get("DATABASE_URL", "")
+    return given if given.startswith("postgres") else f"sqlite:///{directory / 'backend.sqlite3'}"
+
+
 class RunningBackend:
     """`with RunningBackend(tmp, livekit) as backend:`; ended by its own pid."""
 
     def __init__(self, directory: Path, livekit: LiveKitServer, **environment: str) -> None:
-        self.livekit, self.port = livekit, free_port()
+        self.livekit, self.port = livekit, free_ports_in_a_row(1)
         self.log_path = directory / "backend.log"
         self.secrets = {
             name: f"{name.lower()}-{'x' * 40}"
@@ -45,7 +51,7 @@ class RunningBackend:
             "PYTHONPATH": str(ROOT / "src"),
             "PYTHONUNBUFFERED": "1",
             "DJANGO_ENV": "local",
-            "DATABASE_URL": f"sqlite:///{directory / 'backend.sqlite3'}",
+            "DATABASE_URL": database_url(directory),
             "LIVEKIT_URL": livekit.url,
             "LIVEKIT_API_KEY": livekit.api_key,
             "LOG_LEVEL": "DEBUG",

@@ -74,6 +74,7 @@ NOT_JSON = {
     "a number of 5000 digits": b'{"language": ' + b"9" * 5000 + b"}",
     "600 KB": b'{"language": "' + b"x" * 600_000 + b'"}',
     "600 KB of spaces": b" " * 600_000 + b"{}",
+    "65 KiB of spaces": b" " * 65 * 1024 + b"{}",
     "gzip": gzip.compress(b'{"language": "en"}'),
     "XML": b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>',
 }

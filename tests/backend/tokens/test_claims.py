@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from livekit.api import TokenVerifier
 
-from backend.errors import AppError, RoomForbidden, TokenRefused
+from backend.errors import AppError, InvalidBody, RoomForbidden, TokenRefused
 from backend.tokens.authentication import bearer_token
 from backend.tokens.claims import RoomClaims, verify_token
 from backend.tokens.issue import issue_token, renew_token
+from backend.tokens.jws import MAX_TOKEN_CHARS
 from backend.tokens.rules import KNOWN_CLAIMS, KNOWN_VIDEO_GRANTS, RULES
 from tests.backend.tokens.corpus import CASES, EXTRA_KEY, EXTRA_SECRET, GOOD, Forge, Raw, dumps
 from tests.support.livekit import LiveKitServer
@@ -113,6 +114,17 @@ def test_a_key_without_a_secret_is_not_looked_up_in_the_environment(monkeypatch:
     ours = forge()
     with pytest.raises(TokenRefused):
         verify_token(ours.token(GOOD), keys={KEY: ""}, now_s=ours.now_s)
+
+
+def test_a_token_of_8_kib_is_read_and_a_longer_one_is_not() -> None:
+    ours = forge()
+    room_for = (MAX_TOKEN_CHARS - len(ours.token({"set": {"metadata": ""}}))) * 3 // 4
+    token = ours.token({"set": {"metadata": {"$repeat": ["x", room_for]}}})
+    assert MAX_TOKEN_CHARS - 4 < len(token) <= MAX_TOKEN_CHARS
+    assert verify_token(token, keys=ours.keys, now_s=ours.now_s).metadata == "x" * room_for
+    longer = ours.token({"set": {"metadata": {"$repeat": ["x", room_for + 4]}}})
+    with pytest.raises(TokenRefused, match="form"):
+        verify_token(longer, keys=ours.keys, now_s=ours.now_s)
 
 
 def test_what_a_megabyte_costs_is_its_length() -> None:
@@ -270,6 +282,23 @@ def test_a_token_we_issue_is_accepted_and_joins_its_room(livekit_server: LiveKit
     assert not claims.is_room_admin
     assert claims.expires_at_s == pytest.approx(time.time() + 900, abs=5)
     assert livekit_lets_join(livekit_server, token)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"room": "*"},
+        {"room": ""},
+        {"room": "a\u0000"},
+        {"identity": ""},
+        {"identity": "a" * 257},
+        {"metadata": "名" * 2000},
+    ],
+)
+def test_a_token_we_would_refuse_is_not_issued(wanted: dict[str, str]) -> None:
+    asked = {"room": ROOM, "identity": IDENTITY, "name": "Ada", "metadata": "", **wanted}
+    with pytest.raises(InvalidBody):
+        issue_token(**asked, ttl_s=900, key=KEY, secret=SECRET)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""Audio that no final has confirmed yet: bounded, and played again to the next engine stream. No I/O."""
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+from agents.audio.gate import Passage
+from agents.audio.pcm import FRAMES_PER_S, Frame
+
+LIMIT_FRAMES = 20 * FRAMES_PER_S
+"""640 kB; more than the longest utterance, so that a healthy engine never loses any."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One frame of an utterance; `number` is the frame's within the track."""
+
+    utterance: int
+    number: int
+    frame: Frame
+    ends: bool
+
+
+class Unconfirmed:
+    """Filled by the gate, read by the engine's stream, emptied by finals."""
+
+    def __init__(self, limit_frames: int = LIMIT_FRAMES) -> None:
+        self._pieces: deque[Piece] = deque()
+        self._taken = 0
+        self._limit_frames = limit_frames
+        self._utterance = 0
+        self.dropped_frames = 0
+
+    @property
+    def waits(self) -> bool:
+        """Whether there is audio that the current stream has not been given."""
+        return self._taken < len(self._pieces)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything said is confirmed."""
+        return not self._pieces
+
+    def add(self, passage: Passage) -> None:
+        """Over the limit the oldest frames go, and are counted."""
+        if passage.begins:
+            self._utterance += 1
+        last = len(passage.frames) - 1
+        for index, frame in enumerate(passage.frames):
+            self._pieces.append(
+                Piece(
+                    utterance=self._utterance,
+                    number=passage.first + index,
+                    frame=frame,
+                    ends=passage.ends and index == last,
+                )
+            )
+        while len(self._pieces) > self._limit_frames:
+            self._drop_oldest()
+            self.dropped_frames += 1
+
+    def end(self) -> None:
+        """The utterance under way has ended without another frame."""
+        if self.waits:
+            self._pieces[-1] = replace(self._pieces[-1], ends=True)
+        elif self._pieces and not self._pieces[-1].ends:
+            # All of it was given already: give the last frame's end once more, as an end without audio.
+            last = self._pieces[-1]
+            self._pieces.append(replace(last, frame=last.frame[:0], ends=True))
+
+    def take(self) -> Piece | None:
+        """The next piece for the current stream."""
+        if not self.waits:
+            return None
+        piece = self._pieces[self._taken]
+        self._taken += 1
+        return piece
+
+    def confirm(self, utterance: int) -> None:
+        """The engine has said all it will of this utterance and those before it."""
+        while self._pieces and self._pieces[0].utterance <= utterance:
+            self._drop_oldest()
+
+    def forget_before(self, number: int) -> bool:
+        """Drop audio before frame `number`, too old to be worth showing; true when any went."""
+        before = len(self._pieces)
+        while self._pieces and self._pieces[0].number < number:
+            self._drop_oldest()
+        self.dropped_frames += before - len(self._pieces)
+        return len(self._pieces) < before
+
+    def rewind(self) -> None:
+        """A new stream begins: everything unconfirmed is to be given again."""
+        self._taken = 0
+
+    def _drop_oldest(self) -> None:
+        self._pieces.popleft()
+        self._taken = max(0, self._taken - 1)

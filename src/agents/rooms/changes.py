@@ -1,0 +1,111 @@
+"""Who can be heard in the room: LiveKit's events, merged into "look again".
+
+Events only say that something changed; what is wanted is always read from the room as it is now. So no event
+can be lost or come in a wrong order, and nothing has to be queued.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+
+from livekit import rtc
+from livekit.rtc.room import EventTypes
+
+HEARD_KINDS = frozenset(
+    {
+        rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
+        rtc.ParticipantKind.PARTICIPANT_KIND_SIP,
+        rtc.ParticipantKind.PARTICIPANT_KIND_INGRESS,
+        rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR,
+    }
+)
+"""People. Never agents or egress."""
+HEARD_SOURCES = frozenset({rtc.TrackSource.SOURCE_MICROPHONE, rtc.TrackSource.SOURCE_UNKNOWN})
+
+RETRY_SUBSCRIPTION_AFTER_S = 1.0
+
+EVENTS: tuple[EventTypes, ...] = (
+    "participant_connected",
+    "participant_disconnected",
+    "participant_encryption_status_changed",
+    "track_published",
+    "track_unpublished",
+    "track_subscribed",
+    "track_unsubscribed",
+    "track_muted",
+    "track_unmuted",
+    "reconnected",
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Microphone:
+    """One audio track that is to be transcribed, as it is now."""
+
+    participant: rtc.RemoteParticipant
+    publication: rtc.RemoteTrackPublication
+
+    @property
+    def track_sid(self) -> str:
+        """Of the publication."""
+        return self.publication.sid
+
+    @property
+    def is_encrypted(self) -> bool:
+        """End to end: nobody but the participants can hear it."""
+        return self.publication.encryption_type != rtc.EncryptionType.NONE
+
+
+class RoomChanges:
+    """Iterate to get the microphones whenever something has changed; merges what comes faster than it is read."""
+
+    def __init__(self, *, room: rtc.Room, screen_share_audio: bool) -> None:
+        self._room, self._screen_share_audio = room, screen_share_audio
+        self._has_changed = asyncio.Event()
+        self._has_changed.set()
+        self._refused: set[str] = set()
+        for event in EVENTS:
+            room.on(event, self.look_again)
+        room.on("track_subscription_failed", self._subscription_failed)
+
+    def look_again(self, *_: object) -> None:
+        """As if something had changed."""
+        self._has_changed.set()
+
+    async def __aiter__(self) -> AsyncIterator[tuple[Microphone, ...]]:
+        while True:
+            await self._has_changed.wait()
+            self._has_changed.clear()
+            yield tuple(
+                microphones(
+                    self._room.remote_participants.values(), screen_share_audio=self._screen_share_audio
+                )
+            )
+
+    def take_refused(self) -> set[str]:
+        """Sids of tracks whose subscription has failed and may be tried again, each told once."""
+        refused, self._refused = self._refused, set()
+        return refused
+
+    def close(self) -> None:
+        """No more events."""
+        for event in EVENTS:
+            self._room.off(event, self.look_again)
+        self._room.off("track_subscription_failed", self._subscription_failed)
+
+    def _subscription_failed(self, _: rtc.RemoteParticipant, track_sid: str, __: str) -> None:
+        self._refused.add(track_sid)
+        asyncio.get_running_loop().call_later(RETRY_SUBSCRIPTION_AFTER_S, self.look_again)
+
+
+def microphones(
+    participants: Iterable[rtc.RemoteParticipant], *, screen_share_audio: bool
+) -> Iterable[Microphone]:
+    """The audio tracks of people, muted ones too."""
+    sources = HEARD_SOURCES | ({rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO} if screen_share_audio else set())
+    for participant in participants:
+        if participant.kind not in HEARD_KINDS:
+            continue
+        for publication in participant.track_publications.values():
+            if publication.kind == rtc.TrackKind.KIND_AUDIO and publication.source in sources:
+                yield Microphone(participant=participant, publication=publication)

@@ -1,0 +1,277 @@
+"""One pipeline: frames → gate → engine stream → segmenter → sinks, for one microphone track.
+
+The engine stream exists only while somebody speaks and a little longer. When it fails, the audio that no final
+has confirmed is played again to the next one, for as long as there is any that is worth showing.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from typing import Protocol
+
+from livekit import rtc
+from livekit.agents import APIConnectOptions, stt
+
+from agents.audio.clock import AudioClock, SentAudio
+from agents.audio.gate import Gate
+from agents.audio.pcm import FRAMES_PER_S, SAMPLE_RATE_HZ, Frame
+from agents.audio.unconfirmed import Piece, Unconfirmed
+from agents.audio.vad import VoiceDetector
+from agents.rooms.backoff import backoff_s
+from agents.runtime.errors import EngineFull, EngineLost, EngineRefused
+from agents.segments.segmenter import Segmenter
+from contract.segments import Segment
+from contract.status import Reason
+
+CONNECT_TIMEOUT_S = 3.0
+LINGER_S = 5.0
+"""How long a stream is kept after speech."""
+FINISH_S = 2.0
+"""How long the last words may take once the track has ended."""
+LAST_SENDS_S = 0.4
+"""How long the sinks may take once the pipeline has been cut off."""
+REFUSED_RETRY_S = 5.0
+WORTH_SHOWING_S = 30.0
+"""Older audio is not played again: as a caption it would mislead."""
+TROUBLE_AFTER_FAILURES = 2
+CLOSE_TIMEOUT_S = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+class Frames(Protocol):
+    """A track's audio; `aclose` ends the iteration."""
+
+    def __aiter__(self) -> AsyncIterator[Frame]: ...
+
+    async def aclose(self) -> None:
+        """Let go of the track."""
+
+
+class Sink(Protocol):
+    """Where segments go."""
+
+    async def deliver(self, segment: Segment) -> None:
+        """May wait when it cannot keep up."""
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+
+    async def drained(self) -> None:
+        """Until all that was delivered is out."""
+
+
+class Progress:
+    """What a pipeline tells of itself; plain values, read by whoever reports."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self.holds_stream = False
+        self.trouble: Reason | None = None
+        self.spoken_at_ms: int | None = None
+        self.behind_ms: int | None = None
+
+    def note_trouble(self, trouble: Reason | None) -> None:
+        """A change is told at once."""
+        if trouble is not self.trouble:
+            self.trouble = trouble
+            self._on_change()
+
+
+class ParticipantPipeline:
+    """Runs until its frames end, or is cancelled; either way the segment that is open gets its final."""
+
+    def __init__(
+        self,
+        *,
+        frames: Frames,
+        engine: stt.STT[str],
+        segmenter: Segmenter,
+        sinks: Sequence[Sink],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._frames, self._engine, self._segmenter, self._sinks = frames, engine, segmenter, sinks
+        self.progress = Progress(on_change)
+        self._gate, self._detector, self._clock = Gate(), VoiceDetector(), AudioClock()
+        self._unconfirmed = Unconfirmed()
+        self._has_audio, self._has_confirmed = asyncio.Event(), asyncio.Event()
+        self._heard_frames = 0
+        self._ended: deque[int] = deque()  # utterances whose end the stream was given, in order
+        self._is_finishing = False
+        self._has_progressed = False
+
+    async def run(self) -> None:
+        """Transcribe until the track ends; then give the engine a moment for the last words."""
+        sinking = [asyncio.create_task(sink.run(), name="sink") for sink in self._sinks]
+        recognising = asyncio.create_task(self._recognise(), name="recognise")
+        listening = asyncio.create_task(self._listen(self._frames), name="listen")
+        patience_s = LAST_SENDS_S
+        try:
+            await asyncio.wait({listening, recognising}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (listening, recognising):
+                if task.done():
+                    task.result()  # raises what it failed with
+            await self._last_words()
+            patience_s = FINISH_S
+        finally:
+            listening.cancel()
+            recognising.cancel()
+            # Viewers first: an engine may take its time to close.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    await self._deliver(self._segmenter.close())
+                    await asyncio.gather(*(sink.drained() for sink in self._sinks))
+            await _ended(listening, recognising, *sinking)
+            await self._frames.aclose()
+
+    async def finish(self) -> None:
+        """Stop listening, so that `run` comes to its end with the last words."""
+        await self._frames.aclose()
+
+    async def _listen(self, frames: AsyncIterable[Frame]) -> None:
+        async for frame in frames:
+            self._heard_frames += 1
+            now_ms = time.time() * 1000
+            self._clock.heard(frames=self._heard_frames, now_ms=now_ms)
+            is_voice = self._detector.is_voice(frame)
+            if passage := self._gate.feed(frame, is_voice=is_voice):
+                if is_voice:
+                    self.progress.spoken_at_ms = round(now_ms)
+                self._unconfirmed.add(passage)
+                self._has_audio.set()
+
+    async def _last_words(self) -> None:
+        """No more audio will come: end the utterance and wait for what the engine still has to say."""
+        self._is_finishing = True
+        if self._gate.close():
+            self._unconfirmed.end()
+        self._has_audio.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FINISH_S):
+                while not self._unconfirmed.is_empty:
+                    self._has_confirmed.clear()
+                    await self._has_confirmed.wait()
+
+    async def _recognise(self) -> None:
+        """A stream while somebody speaks; another when it fails."""
+        failures = 0
+        while True:
+            await self._audio_waits()
+            try:
+                await self._one_stream()
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - an engine's plugin may raise anything; the audio is kept
+                failures = 1 if self._has_progressed else failures + 1
+                await self._after_failure(error.__cause__ or error, failures=failures)
+
+    async def _audio_waits(self) -> None:
+        while not self._unconfirmed.waits:
+            self._has_audio.clear()
+            await self._has_audio.wait()
+
+    async def _after_failure(self, error: BaseException, *, failures: int) -> None:
+        refused = isinstance(error, EngineRefused)
+        logger.warning(
+            "an engine stream failed",
+            extra={"error": type(error).__name__, "failures": failures, "kept": True},
+        )
+        if failures >= TROUBLE_AFTER_FAILURES or refused:
+            self.progress.note_trouble(_reason(error))
+        await asyncio.sleep(REFUSED_RETRY_S if refused else backoff_s(failures, jitter=random.random()))
+        if self._unconfirmed.forget_before(self._heard_frames - round(WORTH_SHOWING_S * FRAMES_PER_S)):
+            await self._deliver(self._segmenter.close())
+        self._unconfirmed.rewind()
+        self._segmenter.catch_up()
+
+    async def _one_stream(self) -> None:
+        """Until nobody has spoken for a while. Raises whatever the engine's stream raises."""
+        self._has_progressed = False
+        self._ended.clear()
+        sent = SentAudio()
+        stream = self._engine.stream(conn_options=APIConnectOptions(max_retry=0, timeout=CONNECT_TIMEOUT_S))
+        feeding = asyncio.create_task(self._feed(stream, sent), name="feed")
+        self.progress.holds_stream = True
+        try:
+            async for event in stream:
+                await self._heard(event, sent)
+            if not feeding.done():
+                raise EngineLost("the engine's stream has ended")
+        finally:
+            self.progress.holds_stream = False
+            await _ended(feeding)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    await stream.aclose()
+
+    async def _feed(self, stream: stt.RecognizeStream, sent: SentAudio) -> None:
+        while (piece := await self._next_piece()) is not None:
+            if piece.frame.size:
+                sent.sent(piece.number)
+                stream.push_frame(_audio_frame(piece.frame))
+            if piece.ends:
+                self._ended.append(piece.utterance)
+                stream.flush()
+        stream.end_input()
+
+    async def _next_piece(self) -> Piece | None:
+        """None when the stream is no longer needed."""
+        loop = asyncio.get_running_loop()
+        idle_at = loop.time() + LINGER_S
+        while (piece := self._unconfirmed.take()) is None:
+            if self._is_finishing and self._unconfirmed.is_empty:
+                return None
+            if loop.time() >= idle_at and not self._ended:
+                return None
+            self._has_audio.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.1, idle_at - loop.time())):
+                    await self._has_audio.wait()
+        return piece
+
+    async def _heard(self, event: stt.SpeechEvent, sent: SentAudio) -> None:
+        self._has_progressed = True
+        self.progress.note_trouble(None)
+        revisions = self._segmenter.feed(
+            event,
+            starts_at=lambda stream_s: self._clock.utc_ms(sent.frame_at(stream_s)),
+            ends_at=lambda stream_s: self._clock.utc_ms(sent.end_of(stream_s)),
+        )
+        await self._deliver(revisions)
+        if revisions:
+            self.progress.behind_ms = max(0, round(time.time() * 1000) - revisions[-1].end_ms)
+        if event.type is stt.SpeechEventType.END_OF_SPEECH and self._ended:
+            self._unconfirmed.confirm(self._ended.popleft())
+            self._has_confirmed.set()
+
+    async def _deliver(self, segments: Sequence[Segment]) -> None:
+        for segment in segments:
+            for sink in self._sinks:
+                await sink.deliver(segment)
+
+
+def _audio_frame(frame: Frame) -> rtc.AudioFrame:
+    return rtc.AudioFrame(
+        data=frame.tobytes(), sample_rate=SAMPLE_RATE_HZ, num_channels=1, samples_per_channel=frame.size
+    )
+
+
+def _reason(error: BaseException) -> Reason:
+    if isinstance(error, EngineRefused):
+        return Reason.ENGINE_AUTH
+    if isinstance(error, EngineFull):
+        return Reason.AT_CAPACITY
+    return Reason.ENGINE_DOWN
+
+
+async def _ended(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks of ours and see them end; their own failures were or will be seen elsewhere."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()

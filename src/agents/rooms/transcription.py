@@ -1,0 +1,157 @@
+"""A room's transcription: one pipeline per microphone, all of them ended when this has ended."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from livekit import rtc
+
+from agents.rooms.changes import Microphone, RoomChanges
+from agents.rooms.participant import ParticipantPipeline
+from contract.status import Reason
+
+RESTART_AFTER_S = 1.0
+
+logger = logging.getLogger(__name__)
+
+MakePipeline = Callable[[Microphone, rtc.Track], ParticipantPipeline]
+
+
+@dataclass(kw_only=True, eq=False)
+class _Running:
+    track: rtc.Track
+    pipeline: ParticipantPipeline
+    task: asyncio.Task[None]
+
+
+class Transcription:
+    """Starts and ends pipelines as people come, go, mute and republish."""
+
+    def __init__(
+        self, *, changes: RoomChanges, make_pipeline: MakePipeline, on_change: Callable[[], None]
+    ) -> None:
+        self._changes, self._make_pipeline, self._on_change = changes, make_pipeline, on_change
+        self._running: dict[str, _Running] = {}
+        self._ending: set[_Running] = set()
+        self._asked_for: dict[str, rtc.RemoteTrackPublication] = {}
+        self._is_finishing = False
+        self._behind_ms: int | None = None
+        self._spoken_at_ms: int | None = None
+        self.is_encrypted = False
+        """Whether every microphone in the room is encrypted end to end, so that nothing can be transcribed."""
+
+    async def run(self) -> None:
+        """Until cancelled; every pipeline has ended when this returns."""
+        async with asyncio.TaskGroup() as tasks:
+            async for microphones in self._changes:
+                self._reconcile(microphones, tasks)
+
+    async def finish(self) -> None:
+        """Stop listening and let every pipeline end with its last words."""
+        self._is_finishing = True
+        await asyncio.gather(*(running.pipeline.finish() for running in self._running.values()))
+        if tasks := {running.task for running in (*self._running.values(), *self._ending)}:
+            await asyncio.wait(tasks)
+
+    @property
+    def speaking(self) -> int:
+        """Pipelines that hold an engine stream."""
+        return sum(running.pipeline.progress.holds_stream for running in self._all())
+
+    @property
+    def trouble(self) -> Reason | None:
+        """Why captions are not what they should be, if so."""
+        return next((r for running in self._all() if (r := running.pipeline.progress.trouble)), None)
+
+    @property
+    def spoken_at_ms(self) -> int | None:
+        """When anybody last spoke."""
+        times = [t for running in self._all() if (t := running.pipeline.progress.spoken_at_ms)]
+        self._spoken_at_ms = max([*times, self._spoken_at_ms or 0]) or None
+        return self._spoken_at_ms
+
+    @property
+    def behind_ms(self) -> int | None:
+        """How far the captions of the slowest speaker lag; None before the first."""
+        lags = [
+            ms
+            for running in self._all()
+            if running.pipeline.progress.holds_stream
+            and (ms := running.pipeline.progress.behind_ms) is not None
+        ]
+        self._behind_ms = max(lags) if lags else self._behind_ms
+        return self._behind_ms
+
+    def _all(self) -> list[_Running]:
+        return [*self._running.values(), *self._ending]
+
+    def _reconcile(self, microphones: tuple[Microphone, ...], tasks: asyncio.TaskGroup) -> None:
+        """Everything here is synchronous, so a pipeline is registered before anything can be awaited."""
+        if self._is_finishing:
+            return
+        self._note_encryption(microphones)
+        plain = {
+            microphone.track_sid: microphone for microphone in microphones if not microphone.is_encrypted
+        }
+        refused = self._changes.take_refused()
+        self._asked_for = {
+            sid: asked for sid, asked in self._asked_for.items() if sid in plain and sid not in refused
+        }
+        for sid, running in list(self._running.items()):
+            microphone = plain.get(sid)
+            if (
+                microphone is None
+                or microphone.publication.muted
+                or microphone.publication.track is not running.track
+            ):
+                self._end(sid, tasks)
+        for sid, microphone in plain.items():
+            track = microphone.publication.track
+            if track is None:
+                self._subscribe(microphone)
+            elif not microphone.publication.muted and sid not in self._running:
+                self._start(microphone, track, tasks)
+
+    def _note_encryption(self, microphones: tuple[Microphone, ...]) -> None:
+        is_encrypted = bool(microphones) and all(microphone.is_encrypted for microphone in microphones)
+        if is_encrypted != self.is_encrypted:
+            self.is_encrypted = is_encrypted
+            self._on_change()
+
+    def _subscribe(self, microphone: Microphone) -> None:
+        # After a full reconnect the same track comes back as another publication.
+        if self._asked_for.get(microphone.track_sid) is not microphone.publication:
+            self._asked_for[microphone.track_sid] = microphone.publication
+            microphone.publication.set_subscribed(True)
+
+    def _start(self, microphone: Microphone, track: rtc.Track, tasks: asyncio.TaskGroup) -> None:
+        pipeline = self._make_pipeline(microphone, track)
+        task = tasks.create_task(self._isolated(pipeline, microphone.track_sid), name="participant pipeline")
+        self._running[microphone.track_sid] = _Running(track=track, pipeline=pipeline, task=task)
+        task.add_done_callback(lambda _: self._on_change())
+        logger.info("pipeline started", extra={"track_sid": microphone.track_sid})
+
+    def _end(self, sid: str, tasks: asyncio.TaskGroup) -> None:
+        """Let it say its last words; another may start beside it meanwhile, segment ids do not clash."""
+        running = self._running.pop(sid)
+        self._ending.add(running)
+        running.task.add_done_callback(lambda _: self._ending.discard(running))
+        tasks.create_task(running.pipeline.finish(), name="end of a pipeline")
+
+    async def _isolated(self, pipeline: ParticipantPipeline, track_sid: str) -> None:
+        failed = False
+        try:
+            await pipeline.run()
+        except Exception:
+            # A TaskGroup cancels all siblings at the first error, and one participant's trouble is not the room's.
+            failed = True
+            logger.exception("pipeline failed", extra={"track_sid": track_sid})
+        running = self._running.get(track_sid)
+        if running is not None and running.pipeline is pipeline and not self._is_finishing:
+            # Still wanted: its track has fallen silent for good, or it failed. Not at once, lest it spin.
+            await asyncio.sleep(RESTART_AFTER_S)
+            if self._running.get(track_sid) is running:
+                del self._running[track_sid]
+                self._changes.look_again()
+        logger.info("pipeline ended", extra={"track_sid": track_sid, "failed": failed})

@@ -1,0 +1,127 @@
+"""What a worker's main process knows of its jobs. No I/O: the time is handed in.
+
+A job is here from its claim on, so that its lease is kept warm while its process starts. It is reported lost
+when it has been silent for too long or its connection has gone, until a heartbeat with that news is answered.
+"""
+
+from dataclasses import dataclass, replace
+
+from contract.names import JOB_SILENT_AFTER_S
+from contract.status import State
+from contract.workers import ClaimAnswer, JobReport
+
+JOIN_TIMEOUT_S = 15.0
+"""From the claim to the job's first word: LiveKit's assignment (7.5 s at most) and the start of a process."""
+FORGET_LOST_AFTER_S = 30.0
+LIVEKIT_LOAD_AT_CAPACITY = 0.69
+"""At a load of 0.7 LiveKit drops a dispatch in silence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobKey:
+    """Which lease a job serves."""
+
+    session: str
+    generation: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """One report of a job; `number` lets the job tell which of its reports an answer covers."""
+
+    number: int
+    report: JobReport
+
+
+@dataclass(kw_only=True)
+class _Job:
+    claim: ClaimAnswer
+    tick: Tick
+    heard_at: float
+    connected: bool = False
+    gone: bool = False
+    told_lost: bool = False
+
+
+class Roster:
+    """Jobs by lease."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[JobKey, _Job] = {}
+
+    def claimed(self, claim: ClaimAnswer, *, now: float) -> None:
+        """The lease is ours; its job may take a moment to speak up."""
+        report = JobReport(session=claim.session, generation=claim.generation, state=State.JOINING)
+        self._jobs[key_of(claim)] = _Job(claim=claim, tick=Tick(number=0, report=report), heard_at=now)
+
+    def connected(self, key: JobKey, *, now: float) -> ClaimAnswer | None:
+        """The claim of a job that has just connected; None for one we know nothing of, or that is here already."""
+        job = self._jobs.get(key)
+        if job is None or job.connected or job.gone:
+            return None
+        job.connected, job.heard_at = True, now
+        return job.claim
+
+    def heard(self, key: JobKey, tick: Tick, *, now: float) -> bool:
+        """Take a job's report; true when it says something that should not wait for the next heartbeat."""
+        job = self._jobs.get(key)
+        if job is None or key_of(tick.report) != key:
+            return False
+        is_news = (tick.report.state, tick.report.reason) != (job.tick.report.state, job.tick.report.reason)
+        was_first, was_lost = job.tick.number == 0, job.told_lost
+        job.tick, job.heard_at, job.told_lost = tick, now, False
+        return is_news or was_first or was_lost
+
+    def gone(self, key: JobKey) -> None:
+        """The job's process or connection has ended, or it never got one."""
+        if job := self._jobs.get(key):
+            job.gone = True
+
+    def reports(self, *, now: float) -> tuple[Tick, ...]:
+        """What to say in a heartbeat sent now."""
+        self._jobs = {
+            key: job
+            for key, job in self._jobs.items()
+            if not (job.gone and now - job.heard_at > FORGET_LOST_AFTER_S)
+        }
+        return tuple(
+            replace(job.tick, report=replace(job.tick.report, lost=True, speaking=0)) if lost else job.tick
+            for job in self._jobs.values()
+            for lost in [self._is_lost(job, now=now)]
+            if not (lost and job.told_lost)
+        )
+
+    def answered(self, ticks: tuple[Tick, ...]) -> None:
+        """A heartbeat with these reports was answered: what it called lost need not be said again."""
+        for tick in ticks:
+            key = key_of(tick.report)
+            if tick.report.lost and (job := self._jobs.get(key)):
+                job.told_lost = True
+                if job.gone:
+                    del self._jobs[key]
+
+    def speaking(self, *, now: float) -> int:
+        """Pipelines that hold an engine stream, over all jobs that are alive."""
+        return sum(job.tick.report.speaking for job in self._jobs.values() if not self._is_lost(job, now=now))
+
+    def load(self, *, capacity: int, now: float) -> float:
+        """What LiveKit is told: 0 to 0.69."""
+        return LIVEKIT_LOAD_AT_CAPACITY * min(1.0, self.speaking(now=now) / capacity)
+
+    def has_jobs(self) -> bool:
+        """Whether any job still has to end."""
+        return any(not job.gone for job in self._jobs.values())
+
+    def has_unsaid_losses(self) -> bool:
+        """Whether the backend has not yet heard of the end of some job."""
+        return any(job.gone for job in self._jobs.values())
+
+    @staticmethod
+    def _is_lost(job: _Job, *, now: float) -> bool:
+        patience_s = JOB_SILENT_AFTER_S if job.connected else JOIN_TIMEOUT_S
+        return job.gone or now - job.heard_at > patience_s
+
+
+def key_of(of: ClaimAnswer | JobReport) -> JobKey:
+    """The lease that a claim or a report is about."""
+    return JobKey(session=of.session, generation=of.generation)

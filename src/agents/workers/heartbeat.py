@@ -1,0 +1,90 @@
+"""One heartbeat a second to the backend, with the reports of all jobs; at once when there is news."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+
+from agents.backend_api import BackendApi
+from agents.runtime.channel import Instruction, JobsDesk
+from agents.runtime.errors import BackendLost
+from agents.runtime.roster import JobKey, Roster, Tick
+from contract.names import HEARTBEAT_INTERVAL_S
+from contract.workers import HeartbeatAnswer, WorkerHeartbeat
+
+COALESCE_S = 0.05
+"""News that comes together goes together."""
+
+logger = logging.getLogger(__name__)
+
+
+class Heartbeat:
+    """What the backend is told, and what it answers."""
+
+    def __init__(
+        self,
+        *,
+        backend: BackendApi,
+        roster: Roster,
+        capacity: int,
+        engines: tuple[str, ...],
+        clock: Callable[[], float],
+    ) -> None:
+        self._backend, self._roster, self._clock = backend, roster, clock
+        self._capacity, self._engines = capacity, engines
+        self._has_news = asyncio.Event()
+        self._reaches_backend: bool | None = None
+        self.draining = False
+        self.load = 0.0
+        """Read by livekit-agents from another thread."""
+
+    def news(self) -> None:
+        """Something should not wait for the next beat."""
+        self._has_news.set()
+
+    async def run(self, desk: JobsDesk) -> None:
+        """Until cancelled."""
+        while True:
+            await self.beat(desk)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_INTERVAL_S):
+                    await self._has_news.wait()
+                    await asyncio.sleep(COALESCE_S)
+
+    async def beat(self, desk: JobsDesk) -> None:
+        """One heartbeat, and its answer to the jobs."""
+        self._has_news.clear()
+        ticks = self._roster.reports(now=self._clock())
+        self.load = self._roster.load(capacity=self._capacity, now=self._clock())
+        heartbeat = WorkerHeartbeat(
+            capacity=self._capacity,
+            draining=self.draining,
+            engines=self._engines,
+            jobs=tuple(tick.report for tick in ticks),
+        )
+        try:
+            answer = await self._backend.heartbeat(heartbeat)
+        except BackendLost:
+            self._note_reach(reaches=False)
+            return
+        self._note_reach(reaches=True)
+        self._roster.answered(ticks)
+        _relay(answer, ticks, desk)
+
+    def _note_reach(self, *, reaches: bool) -> None:
+        if reaches is not self._reaches_backend:
+            self._reaches_backend = reaches
+            if reaches:
+                logger.info("the backend answers heartbeats")
+            else:
+                logger.warning("the backend does not answer heartbeats")
+
+
+def _relay(answer: HeartbeatAnswer, ticks: tuple[Tick, ...], desk: JobsDesk) -> None:
+    numbers = {
+        JobKey(session=tick.report.session, generation=tick.report.generation): tick.number for tick in ticks
+    }
+    for command in answer.jobs:
+        key = JobKey(session=command.session, generation=command.generation)
+        if key in numbers:
+            desk.tell(Instruction(number=numbers[key], command=command), key=key)

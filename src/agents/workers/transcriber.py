@@ -1,0 +1,232 @@
+"""The subtitles worker's main process: `python -m agents.workers.transcriber`.
+
+livekit-agents takes jobs from LiveKit and keeps a process for each; we claim their leases, beat for them, and
+see to it that everything has ended when this process has.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from livekit.agents import AgentServer, AssignmentTimeoutError, JobRequest
+from livekit.agents.worker import WorkerPermissions
+
+from agents.backend_api import BackendApi
+from agents.runtime.channel import JobsDesk
+from agents.runtime.errors import ClaimStale, SettingsError, TheirFault
+from agents.runtime.logs import configure_logs
+from agents.runtime.roster import Roster, key_of
+from agents.runtime.settings import Settings, read_settings, spare_memory
+from agents.stt.registry import EmbeddedOptions, EngineOptions, installed_engines
+from agents.workers import transcriber_job
+from agents.workers.heartbeat import Heartbeat
+from contract import shapes
+from contract.dispatch import DispatchMetadata
+from contract.errors import ContractError
+
+IDLE_PROCESSES = 1
+"""One job process is kept warm for the next start; each more would cost its memory all day."""
+MAX_LIVEKIT_RETRIES = 1_000_000
+"""For ever: LiveKit may be away for a night, and a worker that gives up has to be started by somebody."""
+JOBS_LEAVE_WITHIN_S = 3.6
+LAST_BEAT_WITHIN_S = 0.5
+CLOSE_WITHIN_S = 0.5
+CHILDREN_END_WITHIN_S = 0.3
+
+logger = logging.getLogger("agents.workers.transcriber")
+
+
+class Worker:
+    """The main process' parts, and how they end."""
+
+    def __init__(self, *, settings: Settings, backend: BackendApi, socket_path: Path) -> None:
+        self._settings, self._backend = settings, backend
+        self._roster = Roster()
+        self._heartbeat = Heartbeat(
+            backend=backend,
+            roster=self._roster,
+            capacity=settings.capacity,
+            engines=installed_engines(),
+            clock=time.monotonic,
+        )
+        self._desk = JobsDesk(
+            path=socket_path, roster=self._roster, clock=time.monotonic, on_news=self._heartbeat.news
+        )
+        self._server = _agent_server(
+            settings=settings,
+            socket_path=socket_path,
+            load=lambda: self._heartbeat.load,
+            on_request=self._on_request,
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`, or until livekit-agents fails."""
+        async with self._desk:
+            serving = asyncio.create_task(self._server.run(), name="livekit worker")
+            beating = asyncio.create_task(self._heartbeat.run(self._desk), name="heartbeat")
+            stopping = asyncio.create_task(stop.wait(), name="stop")
+            self._server.on("worker_registered", lambda *_: self._note_registered())
+            try:
+                await asyncio.wait({serving, beating, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                if not stop.is_set():
+                    for task in (serving, beating):
+                        if task.done():
+                            task.result()
+                await self._drain()
+            finally:
+                beating.cancel()
+                stopping.cancel()
+                await self._close(serving)
+
+    def _note_registered(self) -> None:
+        logger.info("worker registered", extra={"worker": self._settings.worker_name})
+
+    async def _on_request(self, request: JobRequest) -> None:
+        """LiveKit offers a job: it is taken if the backend says that the lease is ours."""
+        try:
+            wanted = shapes.from_json(DispatchMetadata, request.job.metadata)
+            claim = await self._backend.claim(wanted)
+        except (ContractError, ClaimStale) as error:
+            logger.warning("a job was refused for good", extra={"error": type(error).__name__})
+            await request.reject(terminate=True)
+            return
+        except TheirFault as error:
+            logger.warning("a job was refused for now", extra={"error": type(error).__name__})
+            await request.reject(terminate=False)
+            return
+        self._roster.claimed(claim, now=time.monotonic())
+        self._heartbeat.news()
+        try:
+            await request.accept(identity=claim.agent_identity)
+        except AssignmentTimeoutError:
+            logger.warning("an accepted job was not assigned")
+            self._roster.gone(key_of(claim))
+
+    async def _drain(self) -> None:
+        """Take no more jobs; those there end their open segments and leave."""
+        logger.info("worker draining")
+        self._heartbeat.draining = True
+        self._heartbeat.news()
+        self._desk.finish_all()
+        draining = asyncio.create_task(self._server.drain(timeout=None), name="livekit drain")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(JOBS_LEAVE_WITHIN_S):
+                await asyncio.shield(draining)
+        draining.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_BEAT_WITHIN_S):
+                await self._heartbeat.beat(self._desk)
+
+    async def _close(self, serving: asyncio.Task[None]) -> None:
+        """livekit's own close waits up to 10 s and more for idle processes; ours are ended by `_end_children`."""
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(CLOSE_WITHIN_S):
+                await self._server.aclose()
+        serving.cancel()
+        await asyncio.wait({serving}, timeout=0.1)
+
+
+def _agent_server(
+    *,
+    settings: Settings,
+    socket_path: Path,
+    load: Callable[[], float],
+    on_request: Callable[[JobRequest], Awaitable[None]],
+) -> AgentServer:
+    options = transcriber_job.JobOptions(
+        socket_path=socket_path,
+        engines=EngineOptions(
+            embedded=EmbeddedOptions(base_url=settings.speech_url, api_key=settings.speech_api_key)
+        ),
+    )
+    server = AgentServer(
+        ws_url=settings.livekit_url,
+        api_key=settings.livekit_api_key,
+        api_secret=settings.livekit_api_secret,
+        host=settings.health_host,
+        port=settings.health_port,
+        # The load says all: LiveKit compares it between workers, and the backend refuses the claim when full.
+        load_threshold=math.inf,
+        load_fnc=load,
+        num_idle_processes=IDLE_PROCESSES,
+        permissions=WorkerPermissions(
+            can_publish=False,
+            can_subscribe=True,
+            can_publish_data=True,
+            can_update_metadata=False,
+            hidden=True,
+        ),
+        setup_fnc=transcriber_job.prepare_process,
+        preload_modules=[transcriber_job.__name__],
+        max_retry=MAX_LIVEKIT_RETRIES,
+    )
+    server.rtc_session(
+        functools.partial(transcriber_job.transcribe_room, options=options),
+        agent_name=settings.agent_name,
+        on_request=on_request,
+    )
+    return server
+
+
+async def serve(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT; a second one ends the process at once."""
+    stop = asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            _exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, on_signal)
+    backend = BackendApi(
+        base_url=settings.backend_url, worker=settings.worker_name, secret=settings.internal_api_secret
+    )
+    with tempfile.TemporaryDirectory(prefix="roomscribe-") as directory:  # 0700
+        async with backend:
+            await Worker(settings=settings, backend=backend, socket_path=Path(directory) / "jobs.sock").run(
+                stop
+            )
+
+
+def main() -> None:
+    """Exit code 0 after a signal, 1 after a failure, 2 for a wrong setting."""
+    configure_logs()
+    try:
+        settings = read_settings()
+    except SettingsError as error:
+        logger.error("a setting is wrong", extra={"setting": str(error)})
+        sys.exit(2)
+    spare_memory()
+    code = 0
+    try:
+        asyncio.run(serve(settings))
+    except Exception:
+        logger.exception("worker failed")
+        code = 1
+    _exit(code)
+
+
+def _exit(code: int) -> None:
+    """Children first; then at once, as livekit's threads would keep the interpreter waiting."""
+    children = multiprocessing.active_children()
+    for child in children:
+        child.kill()
+    for child in children:
+        child.join(CHILDREN_END_WITHIN_S)
+    logging.shutdown()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

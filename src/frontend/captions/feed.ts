@@ -1,0 +1,52 @@
+// Messages of a room become captions and status; knows no LiveKit, so any client can feed it.
+
+import { Allowance } from "./allowance";
+import { TOPIC_STATUS, TOPIC_TRANSCRIPTION } from "./names";
+import { type Captions, NO_CAPTIONS, withSegment } from "./reducer";
+import { parseSegment } from "./segments";
+import { parseStatus, type Status } from "./status";
+
+export interface FeedListener {
+  onCaptions?(captions: Captions): void;
+  onStatus?(status: Status): void;
+}
+
+/** One text stream or data packet; `senderIdentity` is what LiveKit asserts, empty for server and hidden agent. */
+export interface Message {
+  readonly topic: string;
+  readonly senderIdentity: string;
+  readonly text: string;
+  readonly attributes?: Readonly<Record<string, string>>;
+}
+
+export class CaptionFeed {
+  captions: Captions = NO_CAPTIONS;
+  readonly #listener: FeedListener;
+  readonly #allowance = new Allowance();
+
+  constructor(listener: FeedListener) {
+    this.#listener = listener;
+  }
+
+  receive({ topic, senderIdentity, text, attributes = {} }: Message): void {
+    if (topic === TOPIC_TRANSCRIPTION) this.#receiveCaption({ senderIdentity, text, attributes });
+    if (topic === TOPIC_STATUS) this.#receiveStatus({ senderIdentity, text });
+  }
+
+  #receiveCaption(received: Required<Omit<Message, "topic">>): void {
+    if (!this.#allowance.take(received.senderIdentity, performance.now())) return;
+    const segment = parseSegment(received);
+    if (segment === null) return;
+    const captions = withSegment(this.captions, segment);
+    if (captions === this.captions) return;
+    this.captions = captions;
+    this.#listener.onCaptions?.(captions);
+  }
+
+  #receiveStatus({ senderIdentity, text }: Pick<Message, "senderIdentity" | "text">): void {
+    // Only the server and a hidden agent speak without a name; a participant always carries one.
+    if (senderIdentity !== "") return;
+    const status = parseStatus(text);
+    if (status !== null) this.#listener.onStatus?.(status);
+  }
+}

@@ -1,0 +1,77 @@
+// The element's style as a constructable sheet: a page with a strict style-src needs no exception for it.
+
+// Light on near-black, each at least 7:1 there; names are also written, so colour alone tells nothing.
+export const COLOURS_ON_DARK = ["#8ecbff", "#ffd479", "#9be49b", "#ffb3c7", "#d3b8ff", "#7fe3d4", "#ffbe8f", "#dfe37a"];
+
+const CSS = `
+:host {
+  --row: 1.4em;
+  display: block;
+  pointer-events: none;
+  color: var(--room-captions-color, #fff);
+  font: 500 var(--room-captions-size, clamp(1.25rem, 1rem + 1.1vw, 1.9rem)) / 1.4
+    var(--room-captions-font, system-ui, sans-serif);
+}
+:host([hidden]) { display: none; }
+[part="overlay"] {
+  display: flex;
+  flex-direction: column;
+  justify-content: flex-end;
+  gap: 0.3em;
+}
+.turn {
+  box-sizing: border-box;
+  width: 100%;
+  padding: 0.35em 0.75em 0.4em;
+  border-radius: 0.4em;
+  background: var(--room-captions-background, rgb(9 13 18 / 95%));
+}
+.name {
+  display: block;
+  overflow: hidden;
+  font-size: 0.72em;
+  font-weight: 650;
+  line-height: 1.3;
+  text-overflow: ellipsis;
+  white-space: nowrap;
+}
+/* As many whole rows as fit, the newest at the bottom: a growing line pushes the oldest row out at the top. */
+.words {
+  display: flex;
+  flex-direction: column;
+  justify-content: flex-end;
+  max-height: calc(3 * var(--row));
+  overflow: hidden;
+}
+.crowded .words { max-height: calc(2 * var(--row)); }
+.line {
+  flex: none;
+  margin: 0;
+  overflow-wrap: anywhere;
+  text-align: start;
+  text-wrap: wrap;
+}
+.announcer {
+  position: absolute;
+  width: 1px;
+  height: 1px;
+  overflow: hidden;
+  clip-path: inset(50%);
+  white-space: nowrap;
+}
+${COLOURS_ON_DARK.map((colour, index) => `.colour-${index} { color: ${colour}; }`).join("\n")}
+@media (forced-colors: active) {
+  .turn { border: 1px solid CanvasText; }
+}
+`;
+
+let sheet: CSSStyleSheet | undefined;
+
+/** One sheet for all captions elements of the page. */
+export function captionStyle(): CSSStyleSheet {
+  if (sheet === undefined) {
+    sheet = new CSSStyleSheet();
+    sheet.replaceSync(CSS);
+  }
+  return sheet;
+}

@@ -1,0 +1,307 @@
+// One meeting, from joining to leaving: connects the room with what is on the page.
+
+import { DisconnectReason, type RemoteTrackPublication, Room, RoomEvent, Track } from "livekit-client";
+import { attachCaptions, type Captions, namesIn, RoomCaptionsElement, SpeakerColours, type Status } from "../captions";
+import type { Api, Config, ConnectionDetails } from "./api";
+import { Credential } from "./credential";
+import { byTestId, say } from "./dom";
+import { Microphone } from "./microphone";
+import type { Notices } from "./notices";
+import { Participants } from "./participants";
+import { ownSampleIndex, type Sample } from "./samples";
+import { type Busy, Subtitles } from "./subtitles";
+import { Transcript } from "./transcript";
+import { engineWords, languageWords, microphoneWords, refusalWords, stateWords } from "./words";
+
+export interface MeetingOptions {
+  readonly api: Api;
+  readonly details: ConnectionDetails;
+  readonly config: Config;
+  readonly samples: readonly Sample[];
+  readonly notices: Notices;
+  /** Called once, with a sentence unless the participant chose to leave. */
+  readonly onEnd: (why: string | null) => void;
+}
+
+const view = {
+  state: () => byTestId("state"),
+  engine: () => byTestId("engine"),
+  start: () => byTestId<HTMLButtonElement>("start-subtitles"),
+  stop: () => byTestId<HTMLButtonElement>("stop-subtitles"),
+  mute: () => byTestId<HTMLButtonElement>("mute"),
+  playSample: () => byTestId<HTMLButtonElement>("play-sample"),
+  sampleVoice: () => byTestId<HTMLSelectElement>("sample-voice"),
+  startAudio: () => byTestId<HTMLButtonElement>("start-audio"),
+  leave: () => byTestId<HTMLButtonElement>("leave"),
+};
+
+export class Meeting {
+  readonly #options: MeetingOptions;
+  readonly #room = new Room({ stopLocalTrackOnUnpublish: true });
+  readonly #microphone: Microphone;
+  readonly #credential: Credential;
+  readonly #subtitles: Subtitles;
+  readonly #transcript: Transcript;
+  readonly #sounds = byTestId("remote-audio");
+  readonly #detachCaptions: () => void;
+  #hasEnded = false;
+
+  constructor(options: MeetingOptions) {
+    const { api, details } = options;
+    this.#options = options;
+    this.#credential = new Credential(details.participantToken, (token) => api.renewedToken(token));
+    this.#microphone = new Microphone(this.#room.localParticipant, () => this.#showMicrophone());
+    this.#subtitles = new Subtitles({
+      room: details.roomName,
+      api,
+      credential: this.#credential,
+      listener: {
+        onState: (status, busy, trouble) => this.#showState(status, busy, trouble),
+        onRefused: (code) => options.notices.show("subtitles", refusalWords(code)),
+      },
+    });
+
+    const nameOf = namesIn(this.#room);
+    const colours = new SpeakerColours();
+    const captions = newOverlay();
+    captions.colours = colours;
+    captions.nameOf = nameOf;
+    new Participants({
+      room: this.#room,
+      list: byTestId("participants"),
+      count: byTestId("participant-count"),
+      colours,
+    });
+    this.#transcript = new Transcript({
+      pane: byTestId("transcript"),
+      list: byTestId("transcript-lines"),
+      empty: byTestId("transcript-empty"),
+      earlier: byTestId("transcript-earlier"),
+      latest: byTestId("transcript-latest"),
+      colours,
+      nameOf,
+    });
+    this.#detachCaptions = attachCaptions(this.#room, {
+      onCaptions: (said: Captions) => {
+        captions.show(said);
+        this.#transcript.show(said);
+      },
+      onStatus: (status) => this.#subtitles.hear(status),
+    });
+    this.#listen(() => {
+      captions.refresh();
+      this.#transcript.refresh();
+    });
+    this.#offerControls();
+  }
+
+  /** Rejects when the room cannot be reached. */
+  async join(): Promise<void> {
+    const { serverUrl, participantToken } = this.#options.details;
+    try {
+      await this.#room.connect(serverUrl, participantToken, { autoSubscribe: false });
+    } catch (error) {
+      this.#end();
+      throw error;
+    }
+    for (const person of this.#room.remoteParticipants.values()) {
+      for (const publication of person.trackPublications.values()) hear(publication);
+    }
+    this.#showSamples();
+    void this.#subtitles.refresh();
+    // Not waited for: the browser may ask, and people may take their time.
+    void this.#openMicrophone();
+  }
+
+  #listen(onNames: () => void): void {
+    const { notices } = this.#options;
+    this.#room
+      .on(RoomEvent.TrackPublished, hear)
+      .on(RoomEvent.TrackSubscribed, (track) => {
+        if (track.kind === Track.Kind.Audio) this.#sounds.append(track.attach());
+      })
+      .on(RoomEvent.TrackUnsubscribed, (track) => {
+        for (const sound of track.detach()) sound.remove();
+      })
+      .on(RoomEvent.AudioPlaybackStatusChanged, () => this.#showPlayback())
+      .on(RoomEvent.ParticipantConnected, onNames)
+      .on(RoomEvent.ParticipantNameChanged, onNames)
+      .on(RoomEvent.LocalTrackPublished, () => this.#showMicrophone())
+      .on(RoomEvent.LocalTrackUnpublished, () => this.#showMicrophone())
+      .on(RoomEvent.TrackMuted, () => this.#showMicrophone())
+      .on(RoomEvent.TrackUnmuted, () => this.#showMicrophone())
+      .on(RoomEvent.Reconnecting, () => notices.show("connection", "The connection was lost. Reconnecting…"))
+      .on(RoomEvent.Reconnected, () => {
+        notices.clear("connection");
+        void this.#subtitles.refresh();
+      })
+      .on(RoomEvent.Disconnected, (reason) => this.#leave(endWords(reason)));
+    document.addEventListener("visibilitychange", this.#returned);
+  }
+
+  readonly #returned = (): void => {
+    if (!document.hidden) this.#credential.renewIfDue();
+  };
+
+  #offerControls(): void {
+    const { notices } = this.#options;
+    view.start().onclick = () => {
+      notices.clear("subtitles");
+      void this.#subtitles.start();
+    };
+    view.stop().onclick = () => {
+      notices.clear("subtitles");
+      void this.#subtitles.stop();
+    };
+    view.mute().onclick = () => void this.#toggleMicrophone();
+    view.playSample().onclick = () => void this.#toggleSample();
+    view.startAudio().onclick = () => void this.#room.startAudio();
+    view.leave().onclick = () => void this.#room.disconnect();
+    this.#showMicrophone();
+    this.#showState(null, null, null);
+    this.#showPlayback();
+  }
+
+  async #openMicrophone(): Promise<void> {
+    try {
+      await this.#microphone.open();
+      this.#options.notices.clear("microphone");
+    } catch (error) {
+      this.#refuseMicrophone(error);
+    }
+  }
+
+  async #toggleMicrophone(): Promise<void> {
+    try {
+      await this.#microphone.toggle();
+      this.#options.notices.clear("microphone");
+    } catch (error) {
+      this.#refuseMicrophone(error);
+    }
+  }
+
+  #refuseMicrophone(error: unknown): void {
+    if (this.#hasEnded) return;
+    const errorName = error instanceof Error ? error.name : "";
+    this.#options.notices.show("microphone", microphoneWords(errorName, window.isSecureContext));
+    this.#showMicrophone();
+  }
+
+  async #toggleSample(): Promise<void> {
+    if (this.#microphone.isPlayingSample) return this.#microphone.stopSample();
+    const sample = this.#options.samples[view.sampleVoice().selectedIndex];
+    if (sample === undefined) return;
+    this.#options.notices.clear("sample");
+    try {
+      await this.#microphone.playSample(sample.url);
+    } catch {
+      if (!this.#hasEnded) this.#options.notices.show("sample", "The sample could not be played. Try another one.");
+    }
+  }
+
+  #showSamples(): void {
+    const { samples } = this.#options;
+    const choice = view.sampleVoice();
+    choice.replaceChildren(...samples.map(({ speaker }) => new Option(speaker)));
+    choice.selectedIndex = ownSampleIndex(this.#room.localParticipant.identity, samples.length);
+    byTestId("sample").hidden = samples.length === 0;
+  }
+
+  #showMicrophone(): void {
+    const mute = view.mute();
+    const { isMuted, isPlayingSample } = this.#microphone;
+    mute.dataset.muted = String(isMuted);
+    say(byTestId("mute-label"), isMuted ? "Unmute" : "Mute");
+    const play = view.playSample();
+    play.dataset.playing = String(isPlayingSample);
+    say(byTestId("play-sample-label"), isPlayingSample ? "Stop sample" : "Play sample speech");
+    view.sampleVoice().disabled = isPlayingSample;
+  }
+
+  #showPlayback(): void {
+    view.startAudio().hidden = this.#room.canPlaybackAudio;
+  }
+
+  #showState(status: Status | null, busy: Busy, trouble: string | null): void {
+    const { config } = this.#options;
+    const line = view.state();
+    line.dataset.state = status?.state ?? "unknown";
+    const isRunning = status !== null && status.state !== "idle" && status.state !== "failed";
+    say(line, this.#stateSentence(status, trouble));
+    const engine = view.engine();
+    engine.hidden = !isRunning;
+    if (isRunning) {
+      say(engine, `${engineWords(status.engine, config.engineNames)}, ${languageWords(status.language)}`);
+      engine.dataset.engine = status.engine;
+    }
+    byTestId("meeting-view").classList.toggle("captioned", isRunning);
+    const isStopping = busy === "stopping" || status?.state === "stopping";
+    const [start, stop] = [view.start(), view.stop()];
+    const focused = document.activeElement;
+    offer(start, { isOffered: !isRunning, isDisabled: busy !== null || !config.areSubtitlesEnabled });
+    offer(stop, { isOffered: isRunning, isDisabled: busy !== null || isStopping });
+    // Whoever stands on the one that goes is not left standing nowhere.
+    if (focused === start && isRunning) stop.focus();
+    if (focused === stop && !isRunning) start.focus();
+    say(byTestId("start-label"), busy === "starting" ? "Starting…" : "Start subtitles");
+    say(byTestId("stop-label"), isStopping ? "Stopping…" : "Stop subtitles");
+  }
+
+  #stateSentence(status: Status | null, trouble: string | null): string {
+    if (trouble !== null) return refusalWords(trouble);
+    if (status === null) return "Asking about subtitles…";
+    if (status.state === "idle" && !this.#options.config.areSubtitlesEnabled) return refusalWords("subtitles_off");
+    return stateWords(status);
+  }
+
+  #leave(why: string | null): void {
+    if (this.#hasEnded) return;
+    this.#end();
+    this.#options.onEnd(why);
+  }
+
+  #end(): void {
+    this.#hasEnded = true;
+    document.removeEventListener("visibilitychange", this.#returned);
+    this.#microphone.stopSample();
+    this.#credential.end();
+    this.#subtitles.end();
+    this.#detachCaptions();
+    this.#sounds.replaceChildren();
+  }
+}
+
+/** Of this meeting alone: nothing of the last one is left on it. */
+function newOverlay(): RoomCaptionsElement {
+  const overlay = new RoomCaptionsElement();
+  overlay.dataset.testid = "captions";
+  byTestId("captions-dock").replaceChildren(overlay);
+  return overlay;
+}
+
+/** The page shows no pictures, so only sound is asked for. */
+function hear(publication: RemoteTrackPublication): void {
+  if (publication.kind === Track.Kind.Audio) publication.setSubscribed(true);
+}
+
+function offer(button: HTMLButtonElement, { isOffered, isDisabled }: Record<"isOffered" | "isDisabled", boolean>): void {
+  button.hidden = !isOffered;
+  // Not `disabled`, which would take the focus from whoever has just pressed it.
+  button.setAttribute("aria-disabled", String(isDisabled));
+}
+
+function endWords(reason: DisconnectReason | undefined): string | null {
+  switch (reason) {
+    case DisconnectReason.CLIENT_INITIATED:
+      return null;
+    case DisconnectReason.DUPLICATE_IDENTITY:
+      return "You joined from another window, so this one has left.";
+    case DisconnectReason.PARTICIPANT_REMOVED:
+      return "You were removed from the meeting.";
+    case DisconnectReason.ROOM_DELETED:
+    case DisconnectReason.ROOM_CLOSED:
+      return "The meeting has been closed.";
+    default:
+      return "The connection was lost and could not be restored. Check your network and join again.";
+  }
+}

@@ -1,0 +1,65 @@
+import { expect, test } from "vitest";
+import { Allowance } from "../../captions/allowance";
+import { CaptionFeed, type Message } from "../../captions/feed";
+import type { Status } from "../../captions/status";
+import { receivedText } from "../golden";
+
+const STATUS = JSON.stringify({ state: "live", engine: "embedded", language: "en", behind_ms: null, reason: null });
+
+function heard(...messages: Message[]): { texts: string[]; statuses: Status[] } {
+  const statuses: Status[] = [];
+  const feed = new CaptionFeed({ onStatus: (status) => statuses.push(status) });
+  for (const message of messages) feed.receive(message);
+  return { texts: feed.captions.segments.map(({ text }) => text), statuses };
+}
+
+function caption(changes: Parameters<typeof receivedText>[0] = {}): Message {
+  return { topic: "lk.transcription", ...receivedText(changes) };
+}
+
+test("a caption counts only when its sender is the speaker it names", () => {
+  expect(heard(caption()).texts).toEqual(["good morning"]);
+  expect(heard(caption({ senderIdentity: "mallory" })).texts).toEqual([]);
+  expect(heard(caption({ senderIdentity: "" })).texts).toEqual([]);
+});
+
+test("a status counts only when nobody is its sender", () => {
+  const status = { topic: "roomscribe.status", text: STATUS };
+  expect(heard({ ...status, senderIdentity: "" }).statuses).toHaveLength(1);
+  expect(heard({ ...status, senderIdentity: "mallory" }).statuses).toEqual([]);
+});
+
+test("messages of other topics are not ours", () => {
+  expect(heard({ ...caption(), topic: "lk.chat" })).toEqual({ texts: [], statuses: [] });
+  expect(heard({ topic: "lk.transcription", senderIdentity: "", text: STATUS }).statuses).toEqual([]);
+});
+
+test("a listener hears only what is new", () => {
+  let calls = 0;
+  const feed = new CaptionFeed({ onCaptions: () => (calls += 1) });
+  for (let n = 0; n < 3; n += 1) feed.receive(caption());
+  feed.receive(caption({ senderIdentity: "mallory" }));
+  expect(calls).toBe(1);
+});
+
+test("whoever floods the room is cut short, and nobody else", () => {
+  const flood = Array.from({ length: 1_000 }, (_, n) =>
+    caption({
+      senderIdentity: "mallory",
+      attributes: { "roomscribe.speaker_identity": "mallory", "lk.segment_id": `f${n}` },
+      text: "spam",
+    }),
+  );
+  const { texts } = heard(...flood, caption());
+  expect(texts).toContain("good morning");
+  expect(texts.filter((text) => text === "spam").length).toBeLessThanOrEqual(210);
+});
+
+test("an allowance refills with time, up to its burst", () => {
+  const allowance = new Allowance({ perSecond: 2, burst: 3 });
+  const take = (atMs: number): boolean => allowance.take("ada", atMs);
+  expect([take(0), take(0), take(0), take(0)]).toEqual([true, true, true, false]);
+  expect([take(500), take(500)]).toEqual([true, false]);
+  expect([take(60_000), take(60_000), take(60_000), take(60_000)]).toEqual([true, true, true, false]);
+  expect(allowance.take("bob", 60_000)).toBe(true);
+});

@@ -1,0 +1,102 @@
+import { expect, test } from "vitest";
+import { type Captions, MAX_SEGMENTS, NO_CAPTIONS, withSegment } from "../../captions/reducer";
+import type { Segment } from "../../captions/segments";
+import { said } from "./said";
+
+function after(...segments: Segment[]): Captions {
+  return segments.reduce(withSegment, NO_CAPTIONS);
+}
+
+function texts(captions: Captions): string[] {
+  return captions.segments.map(({ text }) => text);
+}
+
+test("a segment grows in its place", () => {
+  const captions = after(
+    said({ text: "good" }),
+    said({ text: "hello", id: "s2", sequence: 2 }),
+    said({ text: "good morning", revision: 1 }),
+  );
+  expect(texts(captions)).toEqual(["good morning", "hello"]);
+});
+
+test("a revision that was overtaken changes nothing", () => {
+  const later = after(said({ text: "good morning", revision: 2 }));
+  expect(withSegment(later, said({ text: "good", revision: 1 }))).toBe(later);
+});
+
+test("a final replaces the interim, and a correction the final", () => {
+  const final = said({ text: "good mourning", revision: 1, isFinal: true });
+  const corrected = said({ text: "good morning", revision: 2, isFinal: true });
+  expect(texts(after(said({ text: "good" }), final))).toEqual(["good mourning"]);
+  expect(texts(after(said({ text: "good" }), final, corrected))).toEqual(["good morning"]);
+});
+
+test("a final stays final", () => {
+  const captions = after(
+    said({ text: "good", revision: 1, isFinal: true }),
+    said({ text: "good morning", revision: 2, isFinal: false }),
+  );
+  expect(captions.segments[0]).toMatchObject({ text: "good morning", isFinal: true });
+});
+
+test("duplicates and a repeated backlog are merged without doubling", () => {
+  const live = [said({ text: "one", isFinal: true }), said({ text: "two", id: "s2", sequence: 2, isFinal: true })];
+  const backlog = [
+    said({ text: "zero", id: "s0", sequence: 0, isFinal: true, isBacklog: true }),
+    ...live.map((segment) => ({ ...segment, isBacklog: true })),
+  ];
+  expect(texts(after(...live, ...backlog, ...live))).toEqual(["zero", "one", "two"]);
+  expect(texts(after(...backlog, ...live))).toEqual(["zero", "one", "two"]);
+});
+
+test("segments are ordered by sequence however they arrive", () => {
+  const [one, two, three] = [1, 2, 3].map((sequence) => said({ text: `${sequence}`, id: `s${sequence}`, sequence }));
+  const orders = [[one, two, three], [three, two, one], [two, three, one], [three, one, two]] as Segment[][];
+  for (const order of orders) expect(texts(after(...order))).toEqual(["1", "2", "3"]);
+});
+
+test("place and start are those of the first interim", () => {
+  const captions = after(
+    said({ text: "one" }),
+    said({ text: "two", id: "s2", sequence: 2 }),
+    said({ text: "one and more", revision: 1, sequence: 9, startMs: 5_000, endMs: 6_000 }),
+  );
+  expect(captions.segments[0]).toMatchObject({ text: "one and more", sequence: 1, startMs: 1_000, endMs: 6_000 });
+});
+
+test("nobody can take over another speaker's segment", () => {
+  const captions = after(
+    said({ text: "i agree" }),
+    said({ text: "i do not", revision: 9, speakerIdentity: "mallory", sequence: 2 }),
+  );
+  expect(texts(captions)).toEqual(["i agree", "i do not"]);
+});
+
+test("a bounded number is kept, and the oldest to arrive goes first", () => {
+  let captions = NO_CAPTIONS;
+  for (let n = 0; n < MAX_SEGMENTS + 3; n += 1) {
+    captions = withSegment(captions, said({ text: `${n}`, id: `s${n}`, sequence: n }));
+  }
+  expect(captions.segments).toHaveLength(MAX_SEGMENTS);
+  expect(captions.byKey.size).toBe(MAX_SEGMENTS);
+  expect(texts(captions)[0]).toBe("3");
+});
+
+test("invented high sequences do not keep anybody else's words out", () => {
+  let captions = NO_CAPTIONS;
+  for (let n = 0; n < MAX_SEGMENTS; n += 1) {
+    const fields = { id: `f${n}`, sequence: 9_000_000_000 + n, speakerIdentity: "mallory" };
+    captions = withSegment(captions, said({ text: "spam", ...fields }));
+  }
+  captions = withSegment(captions, said({ text: "good morning" }));
+  expect(texts(captions)).toContain("good morning");
+});
+
+test("what was said so far is never changed in place", () => {
+  const before = after(said({ text: "good" }));
+  withSegment(before, said({ text: "good morning", revision: 1 }));
+  withSegment(before, said({ text: "hello", id: "s2" }));
+  expect(texts(before)).toEqual(["good"]);
+  expect(before.byKey.size).toBe(1);
+});

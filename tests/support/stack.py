@@ -1,0 +1,107 @@
+"""All of Roomscribe, started and ended the way a person does it: `make run` and Ctrl-C."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tests.support.livekit import ROOT, LiveKitServer
+from tests.support.ports import free_ports_in_a_row
+
+STARTS_WITHIN_S = 90
+ENDS_WITHIN_S = 15
+
+
+class RunningStack:
+    """`with RunningStack(tmp) as stack:`; on free ports, in a data directory of its own, ended with all it started.
+
+    `environment` is what the caller of `make run` would have set. The output is in `stack.output()`.
+    """
+
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        self.data_dir = data_dir
+        self.backend_port = free_ports_in_a_row(5)
+        self.speech_port, livekit_port = self.backend_port + 1, self.backend_port + 2
+        self.livekit = LiveKitServer(
+            port=livekit_port, api_key="stackkey", api_secret="stack-secret-" + "x" * 32
+        )
+        ours = ("DJANGO_", "LIVEKIT_", "DATABASE_", "BACKEND_", "SPEECH_", "SUBTITLES_", "STT_", "MAKE")
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
+            "ROOMSCRIBE_DATA_DIR": str(data_dir),
+            "BACKEND_PORT": str(self.backend_port),
+            "LIVEKIT_PORT": str(livekit_port),
+            "SPEECH_PORT": str(self.speech_port),
+            "LIVEKIT_API_KEY": self.livekit.api_key,
+            "LIVEKIT_API_SECRET": self.livekit.api_secret,
+            **environment,
+        }
+
+    def __enter__(self) -> "RunningStack":
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self._output = (self.data_dir / "make-run.out").open("wb")
+        # As in a terminal, make and what it runs are one process group.
+        self.process = subprocess.Popen(
+            ["make", "run"],
+            cwd=ROOT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        started = time.monotonic()
+        while not self.is_ready():
+            late = time.monotonic() - started > STARTS_WITHIN_S
+            if late or self.process.poll() is not None:
+                self.__exit__()
+                raise RuntimeError(f"`make run` {'is not ready' if late else 'ended'}: {self.output()}")
+            time.sleep(0.1)
+        self.ready_after_s = time.monotonic() - started
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.interrupt()
+        try:
+            self.process.wait(ENDS_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            raise
+        finally:
+            self._output.close()
+
+    @property
+    def base_url(self) -> str:
+        """Of the page and the API, without a slash at the end."""
+        return f"http://127.0.0.1:{self.backend_port}"
+
+    @property
+    def speech_url(self) -> str:
+        return f"http://127.0.0.1:{self.speech_port}"
+
+    def is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=2) as answer:
+                return bool(json.load(answer)["ready"])
+        except OSError:
+            return False
+
+    def interrupt(self) -> None:
+        """Ctrl-C."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
+
+    def pid(self, name: str) -> int:
+        """Of the process itself; raises FileNotFoundError for one that does not run."""
+        return int((self.data_dir / f"run/{name}.pid").read_text())
+
+    def log(self, name: str) -> str:
+        return (self.data_dir / f"log/{name}.log").read_text(errors="replace")
+
+    def output(self) -> str:
+        return (self.data_dir / "make-run.out").read_text(errors="replace")

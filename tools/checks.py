@@ -1,0 +1,229 @@
+"""`make test`, `make lint`, `make bench`: install what they need and run it.
+
+`make test` runs every check, whatever fails, and ends with one line that counts the tests.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools import installation
+from tools.installation import FRONTEND, ROOT, VENV_PYTHON, CannotInstall, say
+
+REPORTS = ROOT / ".local/reports"
+PYTHON = str(VENV_PYTHON)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemPackage:
+    """What the tests need of the system; `packages` are its names on Debian and Ubuntu, the first known one counts."""
+
+    name: str
+    is_there: Callable[[], bool]
+    packages: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    name: str
+    command: tuple[str, ...]
+    directory: Path = ROOT
+    counts_tests: bool = False
+
+
+@dataclass(kw_only=True)
+class Tests:
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    failed_checks: list[str] = field(default_factory=list)
+
+
+def on_path(*commands: str) -> Callable[[], bool]:
+    return lambda: any(shutil.which(command) for command in commands)
+
+
+def postgres_is_there() -> bool:
+    return bool(shutil.which("initdb") or list(Path("/usr/lib/postgresql").glob("*/bin/initdb")))
+
+
+SYSTEM_PACKAGES = (
+    SystemPackage(
+        name="Chromium",
+        is_there=on_path("chromium", "chromium-browser", "google-chrome"),
+        packages=("chromium", "chromium-browser"),
+    ),
+    SystemPackage(name="PostgreSQL", is_there=postgres_is_there, packages=("postgresql",)),
+    SystemPackage(name="Redis", is_there=on_path("redis-server"), packages=("redis-server",)),
+)
+
+LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+LINT = (
+    Check(name="style", command=(PYTHON, "-m", "ruff", "check", "src", "tests", "tools")),
+    Check(
+        name="format", command=(PYTHON, "-m", "ruff", "format", "--check", "--quiet", "src", "tests", "tools")
+    ),
+    Check(name="import contracts", command=(PYTHON, "-c", LINT_IMPORTS)),
+    Check(name="types", command=(PYTHON, "-m", "mypy")),
+    Check(name="types of the page", command=("npm", "run", "--silent", "typecheck"), directory=FRONTEND),
+)
+
+
+def pytest(name: str, *arguments: str, inside: tuple[str, ...] = ()) -> Check:
+    report = f"--junit-xml={REPORTS / name}.xml"
+    return Check(name=name, command=(*inside, PYTHON, "-m", "pytest", report, *arguments), counts_tests=True)
+
+
+TESTS = (
+    Check(
+        name="page",
+        command=(
+            "npx",
+            "vitest",
+            "run",
+            "--reporter=default",
+            "--reporter=junit",
+            f"--outputFile={REPORTS}/page.xml",
+        ),
+        directory=FRONTEND,
+        counts_tests=True,
+    ),
+    pytest("everything"),
+    pytest("backend-on-postgresql", "tests/backend", inside=(PYTHON, "-m", "tests.support.postgres")),
+)
+
+
+def lint() -> int:
+    with installation.installing():
+        installation.install_python_packages("dev")
+        installation.install_node_packages()
+    results = Tests()
+    for check in LINT:
+        run(check, results)
+    return summary(results, took_s=None)
+
+
+def test() -> int:
+    install_system_packages()
+    install_for_tests()
+    if not os.environ.get("SPEECH_DIR"):
+        say("SPEECH_DIR is not set: tests on real human speech are not collected")
+    shutil.rmtree(REPORTS, ignore_errors=True)
+    REPORTS.mkdir(parents=True)
+    started = time.monotonic()
+    results = Tests()
+    for check in (*LINT, *TESTS):
+        run(check, results)
+    return summary(results, took_s=time.monotonic() - started)
+
+
+def bench() -> int:
+    install_for_tests()
+    for name in ("bench_speech", "bench_room"):
+        if status := subprocess.run(
+            (PYTHON, "-m", f"tools.{name}"), cwd=ROOT, env=environment(), check=False
+        ).returncode:
+            return status
+    return 0
+
+
+def install_for_tests() -> None:
+    with installation.installing():
+        installation.install_python_packages("dev")
+        installation.install_livekit()
+        installation.install_node_packages()
+        installation.build_page()
+
+
+def install_system_packages() -> None:
+    """On Debian or Ubuntu as root; elsewhere it names what is missing and stops."""
+    missing = [package for package in SYSTEM_PACKAGES if not package.is_there()]
+    if not missing:
+        return
+    names = ", ".join(package.name for package in missing)
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        raise CannotInstall(f"The tests need {names}: install and try again")
+    say(f"Installing {names} with apt-get, which the tests need")
+    apt("update")
+    apt("install", "--no-install-recommends", *(known_package(package) for package in missing))
+
+
+def apt(*arguments: str) -> None:
+    command = ["apt-get", "-qq", "-o", "Dpkg::Use-Pty=0", "-y", *arguments]
+    quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    if subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise CannotInstall(f"apt-get {arguments[0]} failed")
+
+
+def known_package(package: SystemPackage) -> str:
+    for name in package.packages[:-1]:
+        answer = subprocess.run(
+            ["apt-cache", "policy", name], capture_output=True, text=True, check=False
+        ).stdout
+        if "Candidate:" in answer and "Candidate: (none)" not in answer:
+            return name
+    return package.packages[-1]
+
+
+def run(check: Check, results: Tests) -> None:
+    say(f"\n── {check.name}")
+    failed = (
+        subprocess.run(check.command, cwd=check.directory, check=False, env=environment()).returncode != 0
+    )
+    if check.counts_tests:
+        failed |= not count(REPORTS / f"{check.name}.xml", results)
+    if failed:
+        results.failed_checks.append(check.name)
+
+
+def environment() -> dict[str, str]:
+    # Import-linter takes the import root from here; pytest and mypy know it from pyproject.toml.
+    return {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+
+
+def count(report: Path, results: Tests) -> bool:
+    """False for a run that wrote no report, tested nothing or left something out."""
+    if not report.exists():
+        return False
+    suites = list(xml.etree.ElementTree.parse(report).getroot().iter("testsuite"))
+    tests, failed, skipped = (
+        sum(int(suite.get(name) or 0) for suite in suites for name in names)
+        for names in (("tests",), ("failures", "errors"), ("skipped",))
+    )
+    results.failed += failed
+    results.skipped += skipped
+    results.passed += tests - failed - skipped
+    return tests > 0 and not skipped
+
+
+def summary(results: Tests, *, took_s: float | None) -> int:
+    for name in results.failed_checks:
+        say(f"FAILED {name}")
+    if took_s is None:
+        say("" if results.failed_checks else "All checks passed")
+    else:
+        counts = {"failed": results.failed, "passed": results.passed, "skipped": results.skipped}
+        told = ", ".join(f"{number} {what}" for what, number in counts.items() if number) or "no tests ran"
+        say(f"\n==== {told} in {took_s:.2f}s ====")
+    return 1 if results.failed_checks else 0
+
+
+def main(arguments: list[str]) -> int:
+    try:
+        return {"lint": lint, "test": test, "bench": bench}[arguments[0]]()
+    except CannotInstall as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
