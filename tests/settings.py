@@ -10,8 +10,8 @@ os.environ.setdefault("INTERNAL_API_SECRET", "test-internal-secret-" + "x" * 32)
 os.environ.setdefault("LIVEKIT_API_KEY", "testkey")
 os.environ.setdefault("LIVEKIT_API_SECRET", "test-secret-" + "x" * 32)
 
-from backend.config.settings import *  # noqa: E402, F403
-from backend.config.settings import DATABASES  # noqa: E402
+from backend.config.settings import *  # noqa: F403
+from backend.config.settings import DATABASES
 
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # A file: in memory SQLite has neither WAL nor a busy timeout, and threads share one connection.

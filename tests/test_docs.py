@@ -3,8 +3,12 @@
 import re
 from pathlib import Path
 
+from agents.runtime import settings as agents_settings
 from backend import error_responses, errors
+from backend.config.settings import env
 from contract import names
+from speech import settings as speech_settings
+from tools import local_settings
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

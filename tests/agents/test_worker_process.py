@@ -60,8 +60,8 @@ async def go_live(
 
 async def nobody_left(processes: list[psutil.Process], *, timeout_s: float) -> None:
     async with asyncio.timeout(timeout_s):
-        while alive(processes):
-            await asyncio.sleep(0.02)
+        await asyncio.to_thread(psutil.wait_procs, processes, timeout_s)
+    assert alive(processes) == []
 
 
 async def agent_gone(server: LiveKitServer, room: str, *, timeout_s: float) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from livekit import api
 
-from tests.support.ports import free_port
+from tests.support.ports import free_ports_in_a_row
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,15 +62,16 @@ class RunningLiveKit:
         self._directory, self._webhook_url = directory, webhook_url
 
     def __enter__(self) -> LiveKitServer:
-        server = LiveKitServer(port=free_port(), api_key="testkey", api_secret="test-secret-" + "x" * 32)
+        port = free_ports_in_a_row(3)
+        server = LiveKitServer(port=port, api_key="testkey", api_secret="test-secret-" + "x" * 32)
         config = {
             "port": server.port,
             "bind_addresses": ["127.0.0.1"],
             "rtc": {
-                "tcp_port": free_port(),
+                "tcp_port": port + 1,
                 "port_range_start": 0,
                 "port_range_end": 0,
-                "udp_port": free_port(),
+                "udp_port": port + 2,
                 "node_ip": "127.0.0.1",
                 "use_external_ip": False,
                 "enable_loopback_candidate": True,

@@ -4,10 +4,8 @@ import random
 import socket
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port() -> int:
+    return free_ports_in_a_row(1)
 
 
 def free_ports_in_a_row(count: int) -> int:

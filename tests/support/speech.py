@@ -124,7 +124,7 @@ class Realtime:
     async def say(self, pcm: bytes, *, frame_s: float = FRAME_S, real_time: bool = True) -> str:
         """One utterance, at the pace it was spoken; answers its final text."""
         self.deltas.clear()
-        frame_bytes = int(frame_s * BYTES_PER_SECOND) // 2 * 2
+        frame_bytes = 2 * round(frame_s * BYTES_PER_SECOND / 2)
         frames = [pcm[first : first + frame_bytes] for first in range(0, len(pcm), frame_bytes)]
         done = asyncio.create_task(self.done())
         self.began = time.monotonic()

@@ -43,17 +43,17 @@ class RunningStack:
 
     def __enter__(self) -> "RunningStack":
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._output = (self.data_dir / "make-run.out").open("wb")
-        # As in a terminal, make and what it runs are one process group.
-        self.process = subprocess.Popen(
-            ["make", "run"],
-            cwd=ROOT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        with (self.data_dir / "make-run.out").open("wb") as output:
+            # As in a terminal, make and what it runs are one process group.
+            self.process = subprocess.Popen(
+                ["make", "run"],
+                cwd=ROOT,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         started = time.monotonic()
         while not self.is_ready():
             late = time.monotonic() - started > STARTS_WITHIN_S
@@ -72,8 +72,6 @@ class RunningStack:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             raise
-        finally:
-            self._output.close()
 
     @property
     def base_url(self) -> str:

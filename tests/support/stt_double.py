@@ -19,9 +19,9 @@ from aiohttp import WSMsgType, web
 from tests.support.threaded import ThreadedServer
 
 BYTES_PER_S = 32_000
-FIRST_WORD_AFTER_S = 0.8
+FIRST_WORD_AFTER_BYTES = BYTES_PER_S * 8 // 10
 """Longer than the pre-roll, so that the voice itself has been heard."""
-WORD_EVERY_S = 0.4
+WORD_EVERY_BYTES = BYTES_PER_S * 4 // 10
 LOUD = 6_000
 REST_S = 0.05
 MODEL = "double"
@@ -203,9 +203,9 @@ class _Session:
 
     async def _say_words(self, utterance: Utterance) -> None:
         script = self._server.script
-        if script.hangs or script.says_nothing or utterance.seconds < FIRST_WORD_AFTER_S:
+        if script.hangs or script.says_nothing or len(utterance.audio) < FIRST_WORD_AFTER_BYTES:
             return
-        while len(utterance.words) < int((utterance.seconds - FIRST_WORD_AFTER_S) / WORD_EVERY_S) + 1:
+        while len(utterance.words) <= (len(utterance.audio) - FIRST_WORD_AFTER_BYTES) // WORD_EVERY_BYTES:
             number = len(utterance.words)
             loudness = np.abs(np.frombuffer(utterance.audio, np.int16).astype(np.int32)).max()
             word = f"{script.word or ('loud' if loudness > LOUD else 'quiet')}{number}"

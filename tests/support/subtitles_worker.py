@@ -28,15 +28,17 @@ class RunningWorker:
         backend_url: str,
         speech_url: str,
         name: str,
+        waits_for: str = "worker registered",
         **settings: str,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self.agent_name, self.name = f"test-{name}", name
+        self.agent_name, self.name, self._waits_for = f"test-{name}", name, waits_for
         self._log = directory / f"{name}.log"
         self._environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("LIVEKIT_", "SPEECH_", "WORKER_"))},
             "PYTHONPATH": str(ROOT / "src"),
             "PYTHONUNBUFFERED": "1",
+            "DJANGO_ENV": "production",
             "LIVEKIT_URL": livekit.url,
             "LIVEKIT_API_KEY": livekit.api_key,
             "LIVEKIT_API_SECRET": livekit.api_secret,
@@ -60,7 +62,7 @@ class RunningWorker:
                 start_new_session=True,
             )
         deadline = time.monotonic() + STARTS_WITHIN_S
-        while "worker registered" not in self.log():
+        while self._waits_for not in self.log():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.__exit__()
                 raise RuntimeError(f"the worker did not start: {self.log()}")
