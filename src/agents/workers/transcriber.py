@@ -52,6 +52,7 @@ class Worker:
     def __init__(self, *, settings: Settings, backend: BackendApi, socket_path: Path) -> None:
         self._settings, self._backend = settings, backend
         self._roster = Roster()
+        self._registered = asyncio.Event()
         self._heartbeat = Heartbeat(
             backend=backend,
             roster=self._roster,
@@ -72,10 +73,10 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, or until livekit-agents fails."""
         async with self._desk:
-            serving = asyncio.create_task(self._server.run(), name="livekit worker")
-            beating = asyncio.create_task(self._heartbeat.run(self._desk), name="heartbeat")
-            stopping = asyncio.create_task(stop.wait(), name="stop")
             self._server.on("worker_registered", lambda *_: self._note_registered())
+            serving = asyncio.create_task(self._server.run(), name="livekit worker")
+            beating = asyncio.create_task(self._beat_once_registered(), name="heartbeat")
+            stopping = asyncio.create_task(stop.wait(), name="stop")
             try:
                 await asyncio.wait({serving, beating, stopping}, return_when=asyncio.FIRST_COMPLETED)
                 if not stop.is_set():
@@ -90,6 +91,12 @@ class Worker:
 
     def _note_registered(self) -> None:
         logger.info("worker registered", extra={"worker": self._settings.worker_name})
+        self._registered.set()
+
+    async def _beat_once_registered(self) -> None:
+        # Before, the backend would count on a worker that LiveKit does not know, and its dispatch would be dropped.
+        await self._registered.wait()
+        await self._heartbeat.run(self._desk)
 
     async def _on_request(self, request: JobRequest) -> None:
         """LiveKit offers a job: it is taken if the backend says that the lease is ours."""
