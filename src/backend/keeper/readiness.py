@@ -6,24 +6,32 @@ import urllib.error
 import urllib.request
 
 UNBROKEN_FOR_S = 5.0
-ASK_TIMEOUT_S = 1.0
+ASK_EVERY_S = 1.0
+ASK_TIMEOUT_S = 0.5
+"""A backend slower than this cannot be trusted to have heard every heartbeat in time."""
 
 
 class BackendWatch:
     """Asks the backend at the address the workers use."""
 
-    def __init__(self, backend_url: str) -> None:
+    def __init__(
+        self, backend_url: str, *, ask_every_s: float = ASK_EVERY_S, unbroken_for_s: float = UNBROKEN_FOR_S
+    ) -> None:
         self._url = f"{backend_url}/readyz"
+        self._ask_every_s, self._unbroken_for_s = ask_every_s, unbroken_for_s
         self._answers_since_s: float | None = None
+        self._asked_at_s = float("-inf")
 
     def has_answered_without_a_break(self) -> bool:
-        if not self._answers():
-            self._answers_since_s = None
-            return False
+        """Asks only so often; in between the last answer counts."""
         now_s = time.monotonic()
-        if self._answers_since_s is None:
-            self._answers_since_s = now_s
-        return now_s - self._answers_since_s >= UNBROKEN_FOR_S
+        if now_s - self._asked_at_s >= self._ask_every_s:
+            self._asked_at_s = now_s
+            if not self._answers():
+                self._answers_since_s = None
+            elif self._answers_since_s is None:
+                self._answers_since_s = now_s
+        return self._answers_since_s is not None and now_s - self._answers_since_s >= self._unbroken_for_s
 
     def _answers(self) -> bool:
         try:

@@ -18,7 +18,7 @@ from backend.leases.services import forget_old_workers
 
 logger = logging.getLogger(__name__)
 
-ROUND_EVERY_S = 0.5
+ROUND_EVERY_S = 0.25
 
 
 class Command(BaseCommand):
