@@ -155,7 +155,8 @@ export class Meeting {
     };
     view.mute().onclick = () => void this.#toggleMicrophone();
     view.playSample().onclick = () => void this.#toggleSample();
-    view.startAudio().onclick = () => void this.#room.startAudio();
+    // Refused again, the button simply stays.
+    view.startAudio().onclick = () => void this.#room.startAudio().catch(() => {});
     view.leave().onclick = () => void this.#room.disconnect();
     this.#showMicrophone();
     this.#showState(null, null, null);
