@@ -23,6 +23,15 @@ class BoundedJSONParser(parsers.JSONParser):
             raise exceptions.ParseError from None
 
 
+class Text(serializers.CharField):
+    """A string, and nothing that could be made into one."""
+
+    def to_internal_value(self, data: object) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 

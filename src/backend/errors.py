@@ -15,6 +15,8 @@ AppError
 ├── ClaimStale             claim_stale              409
 ├── WebhookRefused         webhook_refused          401
 ├── SubtitlesOff           subtitles_off            403
+├── PolicyForbids          policy_forbids           403
+├── Throttled              throttled                429
 ├── StillStopping          still_stopping           503
 ├── AtCapacity             at_capacity              503
 ├── LiveKitUnavailable     livekit_unavailable      503
@@ -60,6 +62,10 @@ class SubtitlesOff(AppError):
     code, status, detail = "subtitles_off", 403, "Subtitles are switched off in this deployment."
 
 
+class PolicyForbids(AppError):
+    code, status, detail = "policy_forbids", 403, "Starting and stopping is not for everybody here."
+
+
 class RoomAbsent(AppError):
     code, status, detail = "room_absent", 404, "There is no such room now."
 
@@ -100,6 +106,14 @@ class StillStopping(AppError):
 class AtCapacity(AppError):
     code, status, detail = "at_capacity", 503, "No capacity is left on this worker."
     retry_after_s = 2
+
+
+class Throttled(AppError):
+    code, status, detail = "throttled", 429, "Too many requests; try again later."
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        super().__init__()
+        self.retry_after_s = retry_after_s
 
 
 class LiveKitUnavailable(AppError):

@@ -1,6 +1,6 @@
 """What a deployment must not start with."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -31,3 +31,8 @@ def refuse_unsafe_settings(
     for name, value in secrets.items():
         if same := [other for other in secrets if other != name and secrets[other] == value]:
             raise ImproperlyConfigured(f"{name} and {same[0]} must not be equal.")
+
+
+def refuse_unknown(name: str, value: str, *, known: Iterable[str]) -> None:
+    if value not in known:
+        raise ImproperlyConfigured(f"{name} must be one of: {', '.join(known)}.")

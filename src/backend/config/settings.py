@@ -5,7 +5,7 @@ from pathlib import Path
 import environ
 
 from backend.config.page import PageHeaders, is_immutable
-from backend.config.safety import refuse_unsafe_settings
+from backend.config.safety import refuse_unknown, refuse_unsafe_settings
 from contract import names
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -35,6 +35,7 @@ env = environ.FileAwareEnv(
     ROOM_SUBTITLE_AGENT_NAME=(str, names.AGENT_NAME),
     SUBTITLES_ENABLED=(bool, True),
     SUBTITLES_LANGUAGE=(str, "en"),
+    SUBTITLES_POLICY=(str, "anyone"),
     SUBTITLES_SCREEN_SHARE_AUDIO=(bool, False),
     STT_PROVIDER=(str, "embedded"),
 )
@@ -57,10 +58,8 @@ LIVEKIT_URL = env("LIVEKIT_URL")
 LIVEKIT_PUBLIC_URL = env("LIVEKIT_PUBLIC_URL") or LIVEKIT_URL
 LIVEKIT_API_KEY = env("LIVEKIT_API_KEY")
 LIVEKIT_API_SECRET = secret("LIVEKIT_API_SECRET")
-LIVEKIT_KEYS = {
-    **dict(pair.split(":", 1) for pair in env("LIVEKIT_EXTRA_KEYS")),
-    LIVEKIT_API_KEY: LIVEKIT_API_SECRET,
-}
+LIVEKIT_EXTRA_KEYS = dict(pair.split(":", 1) for pair in env("LIVEKIT_EXTRA_KEYS"))
+LIVEKIT_KEYS = {**LIVEKIT_EXTRA_KEYS, LIVEKIT_API_KEY: LIVEKIT_API_SECRET}
 INTERNAL_API_SECRET = secret("INTERNAL_API_SECRET")
 API_KEY_ENCRYPTION_KEY = secret("API_KEY_ENCRYPTION_KEY")
 CONNECTION_DETAILS_ENABLED = (
@@ -70,6 +69,7 @@ CONNECTION_DETAILS_TTL_S = env("CONNECTION_DETAILS_TTL_S")
 ROOM_SUBTITLE_AGENT_NAME = env("ROOM_SUBTITLE_AGENT_NAME")
 SUBTITLES_ENABLED = env("SUBTITLES_ENABLED")
 SUBTITLES_LANGUAGE = env("SUBTITLES_LANGUAGE")
+SUBTITLES_POLICY = env("SUBTITLES_POLICY")
 SUBTITLES_SCREEN_SHARE_AUDIO = env("SUBTITLES_SCREEN_SHARE_AUDIO")
 STT_PROVIDER = env("STT_PROVIDER")
 
@@ -82,8 +82,12 @@ refuse_unsafe_settings(
         "INTERNAL_API_SECRET": INTERNAL_API_SECRET,
         "LIVEKIT_API_SECRET": LIVEKIT_API_SECRET,
         "API_KEY_ENCRYPTION_KEY": API_KEY_ENCRYPTION_KEY,
+        **{f"LIVEKIT_EXTRA_KEYS ({key})": value for key, value in LIVEKIT_EXTRA_KEYS.items()},
     },
 )
+
+refuse_unknown("SUBTITLES_POLICY", SUBTITLES_POLICY, known=("anyone", "publishers", "room_admin"))
+refuse_unknown("STT_PROVIDER", STT_PROVIDER, known=("embedded",))
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -96,6 +100,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "backend.leases",
+    "backend.throttles",
     "backend.keeper",
     "backend.tokens",
     "backend.subtitles",

@@ -1,17 +1,18 @@
 from rest_framework import serializers
 
+from backend.bodies import Text
 from backend.tokens.names import MAX_NAME_BYTES, is_name
 
 
 class ConnectionDetailsIn(serializers.Serializer):  # type: ignore[type-arg]
     """LiveKit's standard token request."""
 
-    room_name = serializers.CharField(required=False, max_length=MAX_NAME_BYTES)
-    participant_identity = serializers.CharField(required=False, max_length=MAX_NAME_BYTES)
-    participant_name = serializers.CharField(required=False, allow_blank=True, max_length=MAX_NAME_BYTES)
-    participant_metadata = serializers.CharField(required=False, allow_blank=True, max_length=4096)
+    room_name = Text(required=False, max_length=MAX_NAME_BYTES)
+    participant_identity = Text(required=False, max_length=MAX_NAME_BYTES)
+    participant_name = Text(required=False, allow_blank=True, max_length=MAX_NAME_BYTES)
+    participant_metadata = Text(required=False, allow_blank=True, max_length=4096)
     participant_attributes = serializers.DictField(
-        required=False, child=serializers.CharField(allow_blank=True)
+        required=False, child=Text(allow_blank=True)
     )
     room_config = serializers.DictField(required=False)
 

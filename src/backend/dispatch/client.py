@@ -5,6 +5,8 @@ loop in a daemon thread and callers wait for it from where they are.
 """
 
 import asyncio
+import atexit
+import contextlib
 import os
 import threading
 from collections.abc import Awaitable, Callable, Hashable
@@ -28,7 +30,6 @@ class LiveKitClient:
         self._loop = asyncio.new_event_loop()
         self._lkapi: api.LiveKitAPI | None = None
         self._in_flight: dict[Hashable, asyncio.Task[Any]] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
         threading.Thread(target=self._loop.run_forever, name="livekit client", daemon=True).start()
 
     def call(self, work: Work[T], *, timeout_s: float, same: Hashable = None) -> T:
@@ -51,6 +52,15 @@ class LiveKitClient:
     def spawn(self, work: Work[Any], *, timeout_s: float) -> None:
         """Do `work` in the background; its failure is nobody's."""
         asyncio.run_coroutine_threadsafe(self._quietly(work, timeout_s), self._loop)
+
+    def close(self) -> None:
+        """Let go of LiveKit's connections, at the end of the process."""
+        with contextlib.suppress(TimeoutError, WaitTimeout):
+            asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(1)
+
+    async def _close(self) -> None:
+        if self._lkapi is not None:
+            await self._lkapi.aclose()
 
     async def _shared(self, work: Work[T], timeout_s: float, same: Hashable) -> T:
         if same is None:
@@ -88,5 +98,7 @@ def livekit() -> LiveKitClient:
     identity = (os.getpid(), settings.LIVEKIT_URL, settings.LIVEKIT_API_KEY, settings.LIVEKIT_API_SECRET)
     with _lock:
         if identity not in _clients:
-            _clients[identity] = LiveKitClient(url=identity[1], api_key=identity[2], api_secret=identity[3])
+            client = LiveKitClient(url=identity[1], api_key=identity[2], api_secret=identity[3])
+            atexit.register(client.close)
+            _clients[identity] = client
         return _clients[identity]

@@ -31,6 +31,7 @@ class Presence:
 
     room_sid: str
     identity: str
+    can_publish: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +40,7 @@ class Seen:
 
     room_sid: str | None
     is_active: bool
+    can_publish: bool
 
 
 def require_presence(*, room: str, identity: str) -> Presence:
@@ -56,7 +58,7 @@ def require_presence(*, room: str, identity: str) -> Presence:
         raise RoomAbsent
     if not seen.is_active:
         raise NotAParticipant
-    return Presence(room_sid=seen.room_sid, identity=identity)
+    return Presence(room_sid=seen.room_sid, identity=identity, can_publish=seen.can_publish)
 
 
 def is_in_room(*, room: str, identity: str) -> bool:
@@ -100,7 +102,11 @@ async def _look(lkapi: api.LiveKitAPI, *, room: str, identity: str) -> Seen:
         _participant(lkapi, room=room, identity=identity),
     )
     sid = next((found.sid for found in rooms.rooms if found.name == room), None)
-    return Seen(room_sid=sid, is_active=person is not None and _is_active_person(person))
+    return Seen(
+        room_sid=sid,
+        is_active=person is not None and _is_active_person(person),
+        can_publish=person is not None and person.permission.can_publish,
+    )
 
 
 async def _participant(lkapi: api.LiveKitAPI, *, room: str, identity: str) -> api.ParticipantInfo | None:

@@ -1,10 +1,11 @@
 from rest_framework import serializers
 
+from backend.bodies import Text
 from contract.status import Reason, State
 
 
 class StartSubtitles(serializers.Serializer):  # type: ignore[type-arg]
-    language = serializers.CharField(
+    language = Text(
         required=False, max_length=35, help_text="BCP 47; see `config/` for those available."
     )
 

@@ -11,7 +11,10 @@ from backend.leases import placement
 from backend.leases import services as leases
 from backend.leases.models import Session
 from backend.subtitles.languages import available_language
+from backend.subtitles.policy import require_right
 from backend.subtitles.state import SubtitlesState, state_of
+from backend.throttles import services as throttles
+from backend.throttles.services import CHANGES_IN_ROOM, CHANGES_OF_ONE, REQUESTS_OF_ONE
 from backend.tokens.claims import RoomClaims
 from contract.status import Reason, State
 
@@ -22,9 +25,15 @@ def start_subtitles(*, claims: RoomClaims, language: str | None) -> tuple[Subtit
     """The state, and whether this call started them; asking twice returns the first."""
     if not settings.SUBTITLES_ENABLED:
         raise SubtitlesOff
+    throttles.take(REQUESTS_OF_ONE, claims.room, claims.identity)
     wanted = available_language(language)
     presence = _presence_now(claims)
-    _make_way(leases.active_session(claims.room), presence)
+    active = leases.active_session(claims.room)
+    if active is not None and _goes_on(active, presence):
+        return state_of(claims.room, active), False
+    require_right(claims, presence)
+    _take_a_change(claims)
+    _make_way(active, presence)
     session, is_new = leases.open_session(
         room=claims.room,
         room_sid=presence.room_sid,
@@ -39,9 +48,12 @@ def start_subtitles(*, claims: RoomClaims, language: str | None) -> tuple[Subtit
 
 
 def stop_subtitles(*, claims: RoomClaims) -> SubtitlesState:
-    _presence_now(claims)
+    throttles.take(REQUESTS_OF_ONE, claims.room, claims.identity)
+    presence = _presence_now(claims)
+    require_right(claims, presence)
     session = leases.active_session(claims.room)
     if session is not None:
+        _take_a_change(claims)
         leases.begin_stop(session)
         placement.announce(session)
         placement.finish_stop(session)  # not yet gone: the keeper goes on
@@ -54,6 +66,15 @@ def read_state(*, claims: RoomClaims) -> SubtitlesState:
     session = leases.latest_session(claims.room)
     is_of_this_meeting = session is not None and session.room_sid == presence.room_sid
     return state_of(claims.room, session if is_of_this_meeting else None)
+
+
+def _goes_on(session: Session, presence: Presence) -> bool:
+    return session.room_sid == presence.room_sid and session.state != State.STOPPING
+
+
+def _take_a_change(claims: RoomClaims) -> None:
+    throttles.take(CHANGES_OF_ONE, claims.room, claims.identity)
+    throttles.take(CHANGES_IN_ROOM, claims.room)
 
 
 def _make_way(session: Session | None, presence: Presence) -> None:

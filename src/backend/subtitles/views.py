@@ -11,7 +11,7 @@ from backend.subtitles.languages import deployment_engine
 from backend.subtitles.serializers import ConfigOut, ErrorOut, MeetAnswer, StartSubtitles, SubtitlesStateOut
 from backend.tokens.permissions import claims_for_room
 
-REFUSALS = dict.fromkeys((400, 401, 403, 404, 503), ErrorOut)
+REFUSALS = dict.fromkeys((400, 401, 403, 404, 429, 503), ErrorOut)
 
 
 class ConfigView(APIView):

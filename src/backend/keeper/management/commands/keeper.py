@@ -15,6 +15,7 @@ from backend.keeper.readiness import BackendWatch
 from backend.keeper.rounds import keep
 from backend.keeper.turns import is_my_turn
 from backend.leases.services import forget_old_workers
+from backend.throttles.services import forget_old_counts
 
 logger = logging.getLogger(__name__)
 
@@ -41,5 +42,6 @@ class Command(BaseCommand):
             if is_my_turn(holder):
                 keep(workers_judged=workers_judged)
                 forget_old_workers()
+                forget_old_counts()
         except DatabaseError as exc:  # away for now; the next round finds it again
             logger.warning("database unavailable", extra={"error": type(exc).__name__})

@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class ThrottlesConfig(AppConfig):
+    name = "backend.throttles"
