@@ -26,7 +26,8 @@ class People:
     """Real participants, on an event loop beside the test's own thread."""
 
     def __init__(self, server: LiveKitServer) -> None:
-        self._server, self._inside = server, AsyncExitStack()
+        self._server = server
+        self._inside: dict[tuple[str, str], AsyncExitStack] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="people")
         self._thread.start()
@@ -35,10 +36,16 @@ class People:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
     def join(self, room: str, identity: str, **grants: object) -> rtc.Room:
-        return self.do(self._inside.enter_async_context(joined(self._server, room, identity, **grants)))
+        self._inside[room, identity] = AsyncExitStack()
+        presence = joined(self._server, room, identity, **grants)
+        return self.do(self._inside[room, identity].enter_async_context(presence))
+
+    def leave(self, room: str, identity: str) -> None:
+        self.do(self._inside.pop((room, identity)).aclose())
 
     def close(self) -> None:
-        self.do(self._inside.aclose())
+        for room, identity in list(self._inside):
+            self.leave(room, identity)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

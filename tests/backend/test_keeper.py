@@ -6,7 +6,8 @@ from collections.abc import Callable
 import pytest
 from django.utils import timezone
 
-from backend.keeper.rounds import Verdict, judge, keep
+from backend.dispatch.rooms import RoomNow
+from backend.keeper.rounds import NOTHING, Action, Limits, Verdict, judge, keep
 from backend.keeper.turns import is_my_turn
 from backend.leases import services as leases
 from backend.leases.models import KeeperTurn, Session, Worker
@@ -21,28 +22,61 @@ def ago(seconds: float) -> datetime.datetime:
     return NOW - datetime.timedelta(seconds=seconds)
 
 
+ROOM = RoomNow(sid="RM_1", people=2)
+EMPTY = RoomNow(sid="RM_1", people=0)
+LIMITS = Limits(idle=datetime.timedelta(minutes=60), most=datetime.timedelta(hours=12))
+
+
 def session(**changes: object) -> Session:
-    return Session(**{"room": "r", "room_sid": "RM_1", "dispatched_at": ago(1), **changes})
+    return Session(**{"room": "r", "room_sid": "RM_1", "since": ago(60), "dispatched_at": ago(1), **changes})
+
+
+def verdict(action: Action, reason: Reason | None = None) -> Verdict:
+    return Verdict(action=action, reason=reason)
+
+
+LOST, SWALLOWED = verdict(Action.REPLACE, Reason.WORKER_LOST), verdict(Action.REPLACE, Reason.NO_WORKER)
+WAITING = {"state": State.WAITING_FOR_WORKER, "worker": ""}
 
 
 @pytest.mark.parametrize(
-    ("case", "room_sid", "workers_judged", "verdict"),
+    ("case", "room", "workers_judged", "expected"),
     [
-        (session(), "RM_1", True, Verdict()),
-        (session(), None, True, Verdict(ends=True)),
-        (session(), "RM_2", True, Verdict(ends=True)),
-        (session(state=State.STOPPING), "RM_1", False, Verdict(finish_stop=True)),
-        (session(worker="w", heartbeat_at=ago(2)), "RM_1", True, Verdict()),
-        (session(worker="w", heartbeat_at=ago(4)), "RM_1", True, Verdict(replace=Reason.WORKER_LOST)),
-        (session(worker="w", heartbeat_at=ago(4)), "RM_1", False, Verdict()),
-        (session(dispatched_at=ago(3)), "RM_1", True, Verdict(replace=Reason.NO_WORKER)),
-        (session(dispatched_at=ago(3)), "RM_1", False, Verdict()),
-        (session(dispatched_at=None), "RM_1", True, Verdict(place=True)),
-        (session(state=State.WAITING_FOR_WORKER), "RM_1", True, Verdict(place=True)),
+        (session(), ROOM, True, NOTHING),
+        (session(), None, True, verdict(Action.END, Reason.ROOM_EMPTY)),
+        (session(), RoomNow(sid="RM_2", people=1), True, verdict(Action.END, Reason.ROOM_EMPTY)),
+        (session(state=State.STOPPING), ROOM, False, verdict(Action.FINISH_STOP)),
+        (session(worker="w", heartbeat_at=ago(2)), ROOM, True, NOTHING),
+        (session(worker="w", heartbeat_at=ago(4)), ROOM, True, LOST),
+        (session(worker="w", heartbeat_at=ago(4)), ROOM, False, NOTHING),
+        (session(dispatched_at=ago(3)), ROOM, True, SWALLOWED),
+        (session(dispatched_at=ago(3)), ROOM, False, NOTHING),
+        (session(dispatched_at=None), ROOM, True, verdict(Action.PLACE)),
+        (session(**WAITING, reason=Reason.NO_WORKER), ROOM, True, verdict(Action.PLACE)),
+        (session(**WAITING, reason=Reason.ROOM_EMPTY), ROOM, True, verdict(Action.PLACE)),
+        (session(**WAITING, reason=Reason.ROOM_EMPTY, empty_since=ago(9)), EMPTY, True, NOTHING),
+        (session(worker="w", heartbeat_at=ago(1)), EMPTY, True, NOTHING),
+        (session(worker="w", heartbeat_at=ago(1), empty_since=ago(0.5)), EMPTY, True, NOTHING),
+        (
+            session(worker="w", heartbeat_at=ago(1), empty_since=ago(2)),
+            EMPTY,
+            True,
+            verdict(Action.WAIT_FOR_PEOPLE),
+        ),
+        (
+            session(**WAITING, reason=Reason.NO_WORKER, empty_since=ago(2)),
+            EMPTY,
+            True,
+            verdict(Action.WAIT_FOR_PEOPLE),
+        ),
+        (session(since=ago(3700)), ROOM, True, verdict(Action.STOP, Reason.IDLE)),
+        (session(since=ago(9000), spoken_at=ago(3700)), ROOM, True, verdict(Action.STOP, Reason.IDLE)),
+        (session(since=ago(9000), spoken_at=ago(60)), ROOM, True, NOTHING),
+        (session(since=ago(12.1 * 3600), spoken_at=ago(1)), ROOM, True, verdict(Action.STOP, Reason.POLICY)),
     ],
 )
-def test_judgement(case: Session, room_sid: str | None, workers_judged: bool, verdict: Verdict) -> None:
-    assert judge(case, room_sid=room_sid, workers_judged=workers_judged, now=NOW) == verdict
+def test_judgement(case: Session, room: RoomNow | None, workers_judged: bool, expected: Verdict) -> None:
+    assert judge(case, room=room, limits=LIMITS, workers_judged=workers_judged, now=NOW) == expected
 
 
 @pytest.mark.django_db(transaction=True)
@@ -109,6 +143,38 @@ class TestRounds:
 
         waiting.refresh_from_db()
         assert (waiting.state, waiting.reason) == ("requested", None)
+
+    def test_the_agent_of_an_empty_room_leaves_and_another_comes_when_somebody_returns(
+        self, running: Session, people: People
+    ) -> None:
+        agent = people.join(running.room, running.agent_identity, agent=True, hidden=True)
+        people.leave(running.room, "ada")
+        keep(workers_judged=True)
+        Session.objects.filter(empty_since__isnull=False).update(
+            empty_since=timezone.now() - datetime.timedelta(seconds=2)
+        )
+
+        keep(workers_judged=True)
+
+        running.refresh_from_db()
+        assert (running.state, running.reason, running.worker) == ("waiting_for_worker", "room_empty", "")
+        people.do(until_disconnected(agent))
+
+        people.join(running.room, "bob")
+        keep(workers_judged=True)
+
+        running.refresh_from_db()
+        assert (running.state, running.reason, running.generation) == ("requested", None, 2)
+
+    def test_a_session_in_which_nobody_speaks_ends_and_says_why(
+        self, running: Session, as_participant: Callable[..., Api]
+    ) -> None:
+        Session.objects.update(since=timezone.now() - datetime.timedelta(hours=2))
+
+        keep(workers_judged=True)
+
+        state = as_participant("bob").get(f"rooms/{running.room}/subtitles/").json()
+        assert (state["state"], state["reason"]) == ("idle", "idle")
 
 
 @pytest.mark.django_db

@@ -11,9 +11,7 @@ class ConnectionDetailsIn(serializers.Serializer):  # type: ignore[type-arg]
     participant_identity = Text(required=False, max_length=MAX_NAME_BYTES)
     participant_name = Text(required=False, allow_blank=True, max_length=MAX_NAME_BYTES)
     participant_metadata = Text(required=False, allow_blank=True, max_length=4096)
-    participant_attributes = serializers.DictField(
-        required=False, child=Text(allow_blank=True)
-    )
+    participant_attributes = serializers.DictField(required=False, child=Text(allow_blank=True))
     room_config = serializers.DictField(required=False)
 
     def validate_room_name(self, value: str) -> str:

@@ -70,19 +70,32 @@ def is_in_room(*, room: str, identity: str) -> bool:
     return livekit().call(look, timeout_s=PRESENCE_TIMEOUT_S)
 
 
-def room_sids(rooms: Iterable[str]) -> dict[str, str]:
-    """The sid of each of these rooms that exists."""
+@dataclass(frozen=True, kw_only=True)
+class RoomNow:
+    """A LiveKit room that exists; `people` are those who could read or speak, not agents or recorders."""
 
-    async def listing(lkapi: api.LiveKitAPI) -> api.ListRoomsResponse:
-        return await lkapi.room.list_rooms(api.ListRoomsRequest(names=list(rooms)))
+    sid: str
+    people: int
 
-    answer = livekit().call(listing, timeout_s=ROOMS_TIMEOUT_S)
-    return {room.name: room.sid for room in answer.rooms}
+
+def rooms_now(names: Iterable[str]) -> dict[str, RoomNow]:
+    """Each of these rooms that exists. Raises LiveKitUnavailable."""
+    wanted = list(names)
+
+    async def look(lkapi: api.LiveKitAPI) -> dict[str, RoomNow]:
+        listed = await lkapi.room.list_rooms(api.ListRoomsRequest(names=wanted))
+        people = await asyncio.gather(*(_people(lkapi, room.name) for room in listed.rooms))
+        return {
+            room.name: RoomNow(sid=room.sid, people=count)
+            for room, count in zip(listed.rooms, people, strict=True)
+        }
+
+    return livekit().call(look, timeout_s=ROOMS_TIMEOUT_S)
 
 
 def ping() -> None:
     """Raises LiveKitUnavailable unless LiveKit answers."""
-    room_sids(["roomscribe-readiness"])
+    rooms_now(["roomscribe-readiness"])
 
 
 def send_data(*, room: str, topic: str, data: str) -> None:
@@ -109,6 +122,11 @@ async def _look(lkapi: api.LiveKitAPI, *, room: str, identity: str) -> Seen:
     )
 
 
+async def _people(lkapi: api.LiveKitAPI, room: str) -> int:
+    listed = await lkapi.room.list_participants(api.ListParticipantsRequest(room=room))
+    return sum(_is_person(person) for person in listed.participants)
+
+
 async def _participant(lkapi: api.LiveKitAPI, *, room: str, identity: str) -> api.ParticipantInfo | None:
     try:
         return await lkapi.room.get_participant(api.RoomParticipantIdentity(room=room, identity=identity))
@@ -119,9 +137,8 @@ async def _participant(lkapi: api.LiveKitAPI, *, room: str, identity: str) -> ap
 
 
 def _is_active_person(person: api.ParticipantInfo) -> bool:
-    return (
-        person.state == api.ParticipantInfo.State.ACTIVE
-        and person.kind in KINDS_OF_PEOPLE
-        and not person.permission.hidden
-        and not person.permission.agent
-    )
+    return person.state == api.ParticipantInfo.State.ACTIVE and _is_person(person)
+
+
+def _is_person(person: api.ParticipantInfo) -> bool:
+    return person.kind in KINDS_OF_PEOPLE and not person.permission.hidden and not person.permission.agent

@@ -1,12 +1,14 @@
 """One round of the keeper: compare every active session with its heartbeat and with LiveKit, and mend."""
 
 import datetime
+import enum
 import logging
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.utils import timezone
 
-from backend.dispatch.rooms import room_sids
+from backend.dispatch.rooms import RoomNow, rooms_now
 from backend.errors import LiveKitUnavailable
 from backend.leases import placement
 from backend.leases import services as leases
@@ -18,68 +20,117 @@ logger = logging.getLogger(__name__)
 
 CLAIM_WITHIN_S = 2.0
 """A dispatch nobody has claimed by then was swallowed."""
+EMPTY_FOR_S = 1.0
+"""Somebody alone who loads the page anew is back sooner."""
+
+
+class Action(enum.StrEnum):
+    """What a session needs."""
+
+    NOTHING = "nothing"
+    END = "end"
+    STOP = "stop"
+    FINISH_STOP = "finish stop"
+    PLACE = "place"
+    REPLACE = "replace"
+    WAIT_FOR_PEOPLE = "wait for people"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What is wrong with a session, if anything."""
-
-    ends: bool = False
-    finish_stop: bool = False
-    place: bool = False
-    replace: Reason | None = None
+    action: Action
+    reason: Reason | None = None
 
 
-def judge(session: Session, *, room_sid: str | None, workers_judged: bool, now: datetime.datetime) -> Verdict:
-    """`room_sid` is that of the LiveKit room of this name now, None: there is none.
+NOTHING = Verdict(action=Action.NOTHING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How long a session may be silent, and how long it may last."""
+
+    idle: datetime.timedelta
+    most: datetime.timedelta
+
+
+def judge(
+    session: Session, *, room: RoomNow | None, limits: Limits, workers_judged: bool, now: datetime.datetime
+) -> Verdict:
+    """`room` is the LiveKit room of this name now, None: there is none.
 
     `workers_judged` False: the backend may have been away, so silence says nothing about a worker.
     """
-    if room_sid != session.room_sid:
-        return Verdict(ends=True)
+    if room is None or room.sid != session.room_sid:
+        return Verdict(action=Action.END, reason=Reason.ROOM_EMPTY)
     if session.state == State.STOPPING:
-        return Verdict(finish_stop=True)
+        return Verdict(action=Action.FINISH_STOP)
+    if now - session.since > limits.most:
+        return Verdict(action=Action.STOP, reason=Reason.POLICY)
+    if now - (session.spoken_at or session.since) > limits.idle:
+        return Verdict(action=Action.STOP, reason=Reason.IDLE)
+    if room.people == 0:
+        return _when_empty(session, now)
     if session.worker:
         is_stale = session.heartbeat_at is None or _age_s(session.heartbeat_at, now) > HEARTBEAT_STALE_AFTER_S
-        return Verdict(replace=Reason.WORKER_LOST if is_stale and workers_judged else None)
+        return _replace(Reason.WORKER_LOST) if is_stale and workers_judged else NOTHING
     if session.state == State.WAITING_FOR_WORKER or session.dispatched_at is None:
-        return Verdict(place=True)
-    if _age_s(session.dispatched_at, now) > CLAIM_WITHIN_S and workers_judged:
-        return Verdict(replace=Reason.NO_WORKER)
-    return Verdict()
+        return Verdict(action=Action.PLACE)
+    is_swallowed = _age_s(session.dispatched_at, now) > CLAIM_WITHIN_S
+    return _replace(Reason.NO_WORKER) if is_swallowed and workers_judged else NOTHING
 
 
 def keep(*, workers_judged: bool) -> None:
-    """Look after every active session once. A failure of one does not keep the others from their turn."""
+    """Look after every active session once."""
     sessions = list(Session.objects.filter(ended_at=None))
     if not sessions:
         return
     try:
-        sids = room_sids({session.room for session in sessions})
+        rooms = rooms_now({session.room for session in sessions})
     except LiveKitUnavailable:
         return
+    limits = Limits(
+        idle=datetime.timedelta(minutes=settings.SUBTITLES_IDLE_MINUTES),
+        most=datetime.timedelta(hours=settings.SUBTITLES_MAX_HOURS),
+    )
     now = timezone.now()
     for session in sessions:
-        verdict = judge(session, room_sid=sids.get(session.room), workers_judged=workers_judged, now=now)
-        _mend(session, verdict)
+        room = rooms.get(session.room)
+        leases.note_empty(session, is_empty=room is not None and room.people == 0)
+        _mend(session, judge(session, room=room, limits=limits, workers_judged=workers_judged, now=now))
+
+
+def _when_empty(session: Session, now: datetime.datetime) -> Verdict:
+    is_known = session.state == State.WAITING_FOR_WORKER and session.reason == Reason.ROOM_EMPTY
+    if is_known or session.empty_since is None or _age_s(session.empty_since, now) < EMPTY_FOR_S:
+        return NOTHING
+    return Verdict(action=Action.WAIT_FOR_PEOPLE)
+
+
+def _replace(reason: Reason) -> Verdict:
+    return Verdict(action=Action.REPLACE, reason=reason)
 
 
 def _mend(session: Session, verdict: Verdict) -> None:
-    if verdict == Verdict():
+    if verdict.action is Action.NOTHING:
         return
-    if verdict.ends:
-        leases.end_session(session, reason=Reason.ROOM_EMPTY)
-        logger.info("session ended with its room", extra={"session": str(session.pk)})
-    elif verdict.finish_stop:
-        placement.finish_stop(session)
-    elif verdict.replace is not None:
-        logger.warning(
-            "session taken from its worker",
-            extra={"session": str(session.pk), "generation": session.generation, "worker": session.worker},
-        )
-        placement.replace(session, reason=verdict.replace)
-    elif verdict.place:
-        placement.place(session)
+    if verdict.action is not Action.PLACE:  # that one is tried every round
+        facts = {"session": str(session.pk), "generation": session.generation, "action": str(verdict.action)}
+        logger.info("session mended", extra=facts)
+    match verdict.action:
+        case Action.END:
+            leases.end_session(session, reason=verdict.reason)
+        case Action.STOP:
+            leases.begin_stop(session, reason=verdict.reason)
+            placement.announce(session)
+            placement.finish_stop(session)
+        case Action.FINISH_STOP:
+            placement.finish_stop(session)
+        case Action.PLACE:
+            placement.place(session)
+        case Action.REPLACE if verdict.reason:
+            placement.replace(session, reason=verdict.reason)
+        case Action.WAIT_FOR_PEOPLE:
+            placement.wait_for_people(session)
 
 
 def _age_s(moment: datetime.datetime, now: datetime.datetime) -> float:

@@ -29,6 +29,8 @@ class Session(models.Model):
     worker = models.CharField(max_length=255, blank=True)
     heartbeat_at = models.DateTimeField(null=True)
     last_sequence = models.BigIntegerField(default=0)
+    spoken_at = models.DateTimeField(null=True)
+    empty_since = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [

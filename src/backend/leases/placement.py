@@ -47,9 +47,17 @@ def finish_stop(session: Session) -> bool:
     """End a stopping session once neither agent nor dispatch is left; False: not yet."""
     if not remove_traces(session):
         return False
-    if leases.end_session(session):
+    session.refresh_from_db(fields=["reason"])
+    if leases.end_session(session, reason=Reason(session.reason) if session.reason else None):
         announce(session)
     return True
+
+
+def wait_for_people(session: Session) -> None:
+    """Nobody is there to read: the agent leaves, and another comes when somebody returns."""
+    successor = leases.next_generation(session, reason=Reason.ROOM_EMPTY)
+    if successor is not None:
+        remove_traces(session)
 
 
 def remove_traces(session: Session) -> bool:

@@ -22,6 +22,7 @@ SEQUENCE_GAP = 1000
 """Between the last sequence reported and the next claim's first: what was given out but never reported."""
 
 WORKER_FORGOTTEN_AFTER_S = 3600.0
+MAX_EPOCH_MS = 2**43
 
 
 def open_session(
@@ -86,10 +87,16 @@ def next_generation(session: Session, *, reason: Reason) -> Session | None:
     return Session.objects.get(pk=session.pk) if changed else None
 
 
-def begin_stop(session: Session) -> bool:
+def note_empty(session: Session, *, is_empty: bool) -> None:
+    """Everybody has left the room, or somebody is back."""
+    rows = Session.objects.filter(pk=session.pk, empty_since__isnull=is_empty)
+    rows.update(empty_since=timezone.now() if is_empty else None)
+
+
+def begin_stop(session: Session, *, reason: Reason | None = None) -> bool:
     """Nobody may claim it from here on, and whoever holds it is told to leave. False when it is being stopped."""
     rows = Session.objects.filter(pk=session.pk, ended_at=None).exclude(state=State.STOPPING)
-    return _change(rows, state=State.STOPPING, reason=None)
+    return _change(rows, state=State.STOPPING, reason=reason)
 
 
 def end_session(session: Session, *, state: State = State.IDLE, reason: Reason | None = None) -> bool:
@@ -169,6 +176,7 @@ def _record_job(worker: str, job: JobReport, now: datetime.datetime) -> JobComma
         state=job.state,
         reason=job.reason,
         last_sequence=max(session.last_sequence, job.last_sequence),
+        spoken_at=_moment(job.spoken_at_ms) or session.spoken_at,
     )
     return JobCommand(
         session=job.session, generation=job.generation, order=Order.SPEAK, language=session.language
@@ -201,6 +209,13 @@ def _change(rows: models.QuerySet[Session], **values: object) -> bool:
 
 def _seconds_ago(seconds: float) -> datetime.datetime:
     return timezone.now() - datetime.timedelta(seconds=seconds)
+
+
+def _moment(epoch_ms: int | None) -> datetime.datetime | None:
+    """None, too, for what is no time at all."""
+    if epoch_ms is None or not 0 < epoch_ms < MAX_EPOCH_MS:
+        return None
+    return datetime.datetime.fromtimestamp(epoch_ms / 1000, tz=datetime.UTC)
 
 
 def _uuid(text: str) -> uuid.UUID | None:

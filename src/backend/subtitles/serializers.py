@@ -5,9 +5,7 @@ from contract.status import Reason, State
 
 
 class StartSubtitles(serializers.Serializer):  # type: ignore[type-arg]
-    language = Text(
-        required=False, max_length=35, help_text="BCP 47; see `config/` for those available."
-    )
+    language = Text(required=False, max_length=35, help_text="BCP 47; see `config/` for those available.")
 
 
 class SubtitlesStateOut(serializers.Serializer):  # type: ignore[type-arg]
