@@ -141,6 +141,7 @@ def process_environment(settings: LocalSettings, caller: Mapping[str, str]) -> d
         "DJANGO_ENV": "local",
         "DATABASE_URL": f"sqlite:///{settings.database}",
         "LIVEKIT_URL": settings.livekit_url,
+        "LIVEKIT_SERVES_ONLY_US": "true" if settings.starts_livekit else "false",
         "BACKEND_URL": settings.backend_url,
         "SPEECH_URL": settings.speech_url,
         "SPEECH_HOST": "127.0.0.1",

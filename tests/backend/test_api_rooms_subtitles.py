@@ -70,6 +70,27 @@ def test_two_starts_make_one_session_and_one_dispatch(
     assert session.agent.hex not in dispatch.metadata
 
 
+def test_where_livekit_serves_only_us_ours_is_the_only_dispatch(
+    as_participant: Join,
+    idle_worker: Worker,
+    livekit: LiveKitServer,
+    people: People,
+    room_name: str,
+    settings: Any,
+) -> None:
+    settings.LIVEKIT_SERVES_ONLY_US = True
+
+    as_participant().post(f"rooms/{room_name}/subtitles/", {})
+
+    async def until_alone() -> None:
+        async with asyncio.timeout(5), livekit.api() as lkapi:
+            while len(await lkapi.agent_dispatch.list_dispatch(room_name)) != 1:
+                pass
+
+    people.do(until_alone())
+    assert len(dispatches(livekit, people, room_name)) == 1
+
+
 def test_a_start_may_be_empty_and_then_uses_the_deployments_language(
     as_participant: Join, room_name: str
 ) -> None:

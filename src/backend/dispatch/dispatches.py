@@ -27,7 +27,10 @@ def create_dispatch(*, room: str, metadata: DispatchMetadata) -> str:
         )
         return (await lkapi.agent_dispatch.create_dispatch(request)).id
 
-    return livekit().call(create, timeout_s=DISPATCH_TIMEOUT_S)
+    dispatch_id = livekit().call(create, timeout_s=DISPATCH_TIMEOUT_S)
+    if settings.LIVEKIT_SERVES_ONLY_US:
+        livekit().spawn(lambda lkapi: _delete_nameless(lkapi, room), timeout_s=DISPATCH_TIMEOUT_S)
+    return dispatch_id
 
 
 def remove_agents(*, room: str, agent: str, session: str) -> bool:
@@ -59,6 +62,13 @@ def remove_agents(*, room: str, agent: str, session: str) -> bool:
             await asyncio.sleep(LOOK_AGAIN_AFTER_S)
 
     return livekit().call(remove, timeout_s=REMOVE_TIMEOUT_S)
+
+
+async def _delete_nameless(lkapi: api.LiveKitAPI, room: str) -> None:
+    """LiveKit offers every room to agents of no name; where there can be none, that entry only confuses."""
+    for dispatch in await lkapi.agent_dispatch.list_dispatch(room):
+        if not dispatch.agent_name:
+            await lkapi.agent_dispatch.delete_dispatch(dispatch.id, room)
 
 
 async def _dispatches(lkapi: api.LiveKitAPI, *, room: str, session: str) -> list[str]:
