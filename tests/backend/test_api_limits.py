@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from backend.errors import Throttled
+from backend.leases import services as leases
 from backend.leases.models import Session
 from backend.subtitles.policy import Policy, is_allowed
 from backend.throttles import services as throttles
@@ -112,3 +113,32 @@ def test_subjects_are_counted_apart_and_their_names_are_not_kept() -> None:
         throttles.take(limit, "room", "ada")
 
     assert not any("ada" in count.key for count in Count.objects.all())
+
+
+def test_a_start_that_is_refused_leaves_no_session(as_participant: Join, room_name: str) -> None:
+    ada = as_participant()
+    path = f"rooms/{room_name}/subtitles/"
+    for _ in range(5):
+        ada.post(path, {})
+        ada.delete(path)
+
+    assert ada.post(path, {}).status_code == 429
+
+    assert not Session.objects.filter(ended_at=None).exists()
+
+
+def test_of_many_who_start_at_once_only_the_first_is_counted() -> None:
+    limit = Limit(name="test", most=1)
+
+    def start(number: int) -> bool:
+        _, is_new = leases.open_session(
+            room="r",
+            room_sid="RM_1",
+            language="en",
+            engine="embedded",
+            started_by=f"person-{number}",
+            charge=lambda: throttles.take(limit, "r"),
+        )
+        return is_new
+
+    assert sum(all_at_once(start)) == 1

@@ -6,7 +6,7 @@ still be stands in the filter, and the count of changed rows says who was first.
 
 import datetime
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import F, Max, Q
@@ -26,9 +26,15 @@ MAX_EPOCH_MS = 2**43
 
 
 def open_session(
-    *, room: str, room_sid: str, language: str, engine: str, started_by: str
+    *,
+    room: str,
+    room_sid: str,
+    language: str,
+    engine: str,
+    started_by: str,
+    charge: Callable[[], None] = lambda: None,
 ) -> tuple[Session, bool]:
-    """The room's active session, and whether this call made it."""
+    """The room's active session, and whether this call made it; only then `charge` is called, and may refuse."""
     wanted = Session(room=room, room_sid=room_sid, language=language, engine=engine, started_by=started_by)
     for _ in range(3):
         if active := active_session(room):
@@ -36,6 +42,7 @@ def open_session(
         try:
             with transaction.atomic():
                 wanted.save(force_insert=True)
+                charge()
             return wanted, True
         except IntegrityError:
             continue  # another caller was first; it may even have ended again meanwhile
@@ -93,10 +100,19 @@ def note_empty(session: Session, *, is_empty: bool) -> None:
     rows.update(empty_since=timezone.now() if is_empty else None)
 
 
-def begin_stop(session: Session, *, reason: Reason | None = None) -> bool:
-    """Nobody may claim it from here on, and whoever holds it is told to leave. False when it is being stopped."""
+def begin_stop(
+    session: Session, *, reason: Reason | None = None, charge: Callable[[], None] = lambda: None
+) -> bool:
+    """Nobody may claim it from here on, and whoever holds it is told to leave.
+
+    False when it is being stopped already; if not, `charge` is called, and may refuse.
+    """
     rows = Session.objects.filter(pk=session.pk, ended_at=None).exclude(state=State.STOPPING)
-    return _change(rows, state=State.STOPPING, reason=reason)
+    with transaction.atomic():
+        if not _change(rows, state=State.STOPPING, reason=reason):
+            return False
+        charge()
+    return True
 
 
 def end_session(session: Session, *, state: State = State.IDLE, reason: Reason | None = None) -> bool:

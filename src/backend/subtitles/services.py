@@ -32,7 +32,6 @@ def start_subtitles(*, claims: RoomClaims, language: str | None) -> tuple[Subtit
     if active is not None and _goes_on(active, presence):
         return state_of(claims.room, active), False
     require_right(claims, presence)
-    _take_a_change(claims)
     _make_way(active, presence)
     session, is_new = leases.open_session(
         room=claims.room,
@@ -40,6 +39,7 @@ def start_subtitles(*, claims: RoomClaims, language: str | None) -> tuple[Subtit
         language=wanted,
         engine=settings.STT_PROVIDER,
         started_by=claims.identity,
+        charge=lambda: _take_a_change(claims),
     )
     if is_new:
         placement.place(session)
@@ -53,8 +53,7 @@ def stop_subtitles(*, claims: RoomClaims) -> SubtitlesState:
     require_right(claims, presence)
     session = leases.active_session(claims.room)
     if session is not None:
-        _take_a_change(claims)
-        leases.begin_stop(session)
+        leases.begin_stop(session, charge=lambda: _take_a_change(claims))
         placement.announce(session)
         placement.finish_stop(session)  # not yet gone: the keeper goes on
         session.refresh_from_db()
