@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import xml.etree.ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,9 +142,9 @@ def install_for_tests() -> None:
         installation.build_page()
 
 
-def install_system_packages() -> None:
+def install_system_packages(needed: Iterable[SystemPackage] = SYSTEM_PACKAGES) -> None:
     """On Debian or Ubuntu as root; elsewhere it names what is missing and stops."""
-    missing = [package for package in SYSTEM_PACKAGES if not package.is_there()]
+    missing = [package for package in needed if not package.is_there()]
     if not missing:
         return
     names = ", ".join(package.name for package in missing)

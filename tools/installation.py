@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -105,7 +106,7 @@ def build_page() -> None:
         return
     install_node_packages()
     say("Building the page")
-    _run([_npm(), "run", "build", "--silent"], directory=FRONTEND, failure="the page could not be built")
+    _run([_npm(), "run", "build"], directory=FRONTEND, failure="the page could not be built")
     _done("page", sources)
 
 
@@ -169,18 +170,28 @@ def _version_of(livekit: Path) -> str:
 
 
 def _run(command: list[str | Path], *, failure: str, directory: Path = ROOT, **environment: str) -> None:
-    # A process group of its own, so that an interrupt ends the whole of it: npm and Go have children.
-    process = subprocess.Popen(
-        command, cwd=directory, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, process_group=0
-    )
-    try:
-        status = process.wait()
-    except BaseException:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
-        raise
-    if status:
-        raise CannotInstall(failure)
+    """What the command says is shown only if it fails."""
+    with tempfile.TemporaryFile() as output:
+        # A process group of its own, so that an interrupt ends the whole of it: npm and Go have children.
+        process = subprocess.Popen(
+            command,
+            cwd=directory,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )
+        try:
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+            raise
+        if status:
+            output.seek(0)
+            sys.stderr.write(output.read().decode(errors="replace"))
+            raise CannotInstall(failure)
 
 
 def main(arguments: list[str]) -> int:

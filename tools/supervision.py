@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.installation import ROOT, VENV_PYTHON
+from tools.installation import ROOT, VENV_PYTHON, say
 from tools.local_settings import LocalSettings
 
 STOP_WAIT_S = 6
@@ -128,6 +128,7 @@ def end_earlier_session(settings: LocalSettings, configuration: Path) -> None:
     pid = int(pid_file.read_text()) if pid_file.exists() else 0
     # The pid may be another program's by now.
     if pid and str(configuration) in _command_of(pid):
+        say("Ending what an earlier run has left")
         end_session(pid)
 
 

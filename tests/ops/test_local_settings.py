@@ -62,9 +62,9 @@ def test_a_busy_media_port_is_named(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as media:
         media.bind(("127.0.0.1", first + 2))
 
-        assert busy_ports(settings) == [
-            f"port {first + 2} is busy: set LIVEKIT_PORT to the first of three free ports in a row"
-        ]
+        [line] = busy_ports(settings)
+
+    assert line.startswith(f"port {first + 2} is busy: set LIVEKIT_PORT")
 
 
 def test_an_existing_livekit_needs_its_keys(tmp_path: Path) -> None:

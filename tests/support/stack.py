@@ -55,7 +55,8 @@ class RunningStack:
                 start_new_session=True,
             )
         started = time.monotonic()
-        while not self.is_ready():
+        # What is ready may be an earlier stack on the same ports, still ending.
+        while not ("Ready in" in self.output() and self.is_ready()):
             late = time.monotonic() - started > STARTS_WITHIN_S
             if late or self.process.poll() is not None:
                 self.__exit__()

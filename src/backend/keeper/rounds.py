@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.utils import timezone
+from prometheus_client import Counter
 
 from backend.dispatch.rooms import RoomNow, rooms_now
 from backend.errors import LiveKitUnavailable
@@ -17,6 +18,8 @@ from contract.names import HEARTBEAT_STALE_AFTER_S
 from contract.status import Reason, State
 
 logger = logging.getLogger(__name__)
+
+MENDED = Counter("roomscribe_keeper_actions", "What the keeper did to sessions", ["action"])
 
 CLAIM_WITHIN_S = 2.0
 """A dispatch nobody has claimed by then was swallowed."""
@@ -113,6 +116,7 @@ def _replace(reason: Reason) -> Verdict:
 def _mend(session: Session, verdict: Verdict) -> None:
     if verdict.action is Action.NOTHING:
         return
+    MENDED.labels(verdict.action).inc()
     if verdict.action is not Action.PLACE:  # that one is tried every round
         facts = {"session": str(session.pk), "generation": session.generation, "action": str(verdict.action)}
         logger.info("session mended", extra=facts)

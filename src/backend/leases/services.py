@@ -13,6 +13,7 @@ from django.db.models import F, Max, Q
 from django.utils import timezone
 
 from backend.errors import AtCapacity, ClaimStale
+from backend.leases.counters import CLAIMS, TIME_TO_LIVE
 from backend.leases.models import Session, Worker
 from contract.names import HEARTBEAT_STALE_AFTER_S
 from contract.status import Reason, State
@@ -132,11 +133,15 @@ def claim(*, session_id: uuid.UUID, generation: int, worker: str) -> tuple[Sessi
     rows = Session.objects.filter(mine_or_nobodys, pk=session_id, ended_at=None, generation=generation)
     rows = rows.exclude(state=State.STOPPING)
     if not rows.exists():
+        CLAIMS.labels("stale").inc()
         raise ClaimStale
     if has_no_room(Worker.objects.filter(pk=worker).first()):
+        CLAIMS.labels("at_capacity").inc()
         raise AtCapacity
     if not _change(rows, worker=worker, heartbeat_at=timezone.now(), state=State.JOINING, reason=None):
+        CLAIMS.labels("stale").inc()
         raise ClaimStale
+    CLAIMS.labels("granted").inc()
     session = Session.objects.get(pk=session_id)
     return session, _first_sequence(session)
 
@@ -187,6 +192,8 @@ def _record_job(worker: str, job: JobReport, now: datetime.datetime) -> JobComma
         if session is not None:
             _record_end(session, job)
         return JobCommand(session=job.session, generation=job.generation, order=Order.LEAVE, language="")
+    if session.state == State.JOINING and job.state is State.LIVE and session.dispatched_at:
+        TIME_TO_LIVE.observe((now - session.dispatched_at).total_seconds())
     rows.update(
         heartbeat_at=now,
         state=job.state,

@@ -93,7 +93,7 @@ async def test_the_corpus_over_http(backend: RunningBackend, room: str) -> None:
                 wrong.append(f"{case['name']}: {answer.text}")
             if answer.status == 401 and answer.headers.get("www-authenticate") != "Bearer":
                 wrong.append(f"{case['name']}: no WWW-Authenticate")
-        assert await rooms(backend.livekit) == before
+        assert await rooms(backend.livekit) <= before
     assert wrong == []
     assert len(sent) > 200
     assert_nothing_leaked(backend.log()[log_start:], sent, backend)

@@ -1,0 +1,67 @@
+"""What the database knows: the same from every backend, whichever is asked."""
+
+from collections.abc import Iterator
+
+from django.db.models import Count, F, Sum
+from django.utils import timezone
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from backend.leases import services as leases
+from backend.leases.models import Session
+from contract.status import State
+
+
+class SessionsCollector(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield from (_sessions_by_state(), _redispatches(), _oldest_heartbeat(), *_workers())
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: asked at registration, when there may be no database yet."""
+        return iter(())
+
+
+def _sessions_by_state() -> Metric:
+    counted = dict(
+        Session.objects.filter(ended_at=None).values_list("state").annotate(Count("pk")).order_by()
+    )
+    family = GaugeMetricFamily("roomscribe_sessions", "Active sessions by state", labels=["state"])
+    for state in State:
+        if state is not State.IDLE:
+            family.add_metric([state], counted.get(state, 0))
+    return family
+
+
+def _redispatches() -> Metric:
+    total = Session.objects.aggregate(total=Sum(F("generation") - 1))["total"] or 0
+    return CounterMetricFamily(
+        "roomscribe_redispatches", "Leases that went to a further generation", value=total
+    )
+
+
+def _oldest_heartbeat() -> Metric:
+    oldest = (
+        Session.objects.filter(ended_at=None, heartbeat_at__isnull=False)
+        .order_by("heartbeat_at")
+        .values_list("heartbeat_at", flat=True)
+        .first()
+    )
+    age_s = (timezone.now() - oldest).total_seconds() if oldest else 0.0
+    return GaugeMetricFamily(
+        "roomscribe_oldest_heartbeat_seconds", "Age of the oldest heartbeat of an active session", value=age_s
+    )
+
+
+def _workers() -> Iterator[Metric]:
+    workers = leases.live_workers()
+    yield GaugeMetricFamily("roomscribe_workers", "Workers that take jobs", value=len(workers))
+    yield GaugeMetricFamily(
+        "roomscribe_speaking_pipelines",
+        "Pipelines that hold an engine stream",
+        value=sum(worker.speaking for worker in workers),
+    )
+    yield GaugeMetricFamily(
+        "roomscribe_capacity_pipelines",
+        "Pipelines all workers can hold",
+        value=sum(worker.capacity for worker in workers),
+    )
