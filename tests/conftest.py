@@ -6,7 +6,6 @@ from hypothesis import settings
 
 from tests.support.livekit import LiveKitServer, RunningLiveKit
 
-
 # The same examples every time: a red run is repeatable. `--hypothesis-profile=explore` looks for new ones.
 settings.register_profile("repeatable", derandomize=True, database=None)
 settings.register_profile("explore", derandomize=False)
