@@ -153,6 +153,26 @@ async def test_many_quick_mutes_leave_one_pipeline_that_works(
     assert engine.most_open == 1
 
 
+async def test_many_short_visits_leave_nothing_open(
+    livekit_server: LiveKitServer,
+    room_name: str,
+    running_worker: RunningWorker,
+    engine: SttDouble,
+    live_room: Viewer,
+) -> None:
+    async with Speaker(livekit_server, room_name, "ada") as ada:
+        await ada.say(LOUD[: 2 * 16_000])
+        await live_room.next_final("ada")
+        [job] = running_worker.jobs()
+        await engine.until(lambda e: e.open_connections == 0)
+        files_before = job.num_fds()
+        for visit in range(6):
+            async with Speaker(livekit_server, room_name, f"guest-{visit % 2}") as guest:
+                await guest.say(LOUD[: 1 * 16_000])
+        await engine.until(lambda e: e.connections >= 4 and e.open_connections == 0)
+        assert job.num_fds() <= files_before + 2
+
+
 async def test_somebody_who_never_speaks_costs_no_engine_connection(
     livekit_server: LiveKitServer, room_name: str, engine: SttDouble, live_room: Viewer
 ) -> None:

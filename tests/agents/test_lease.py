@@ -117,6 +117,48 @@ async def test_without_a_claim_nobody_joins(
     assert await agents_in(livekit_server, room_name) == []
 
 
+async def test_while_the_backend_cannot_be_asked_nobody_joins_and_later_a_start_works(
+    livekit_server: LiveKitServer,
+    running_worker: RunningWorker,
+    backend_server: BackendDouble,
+    engine: SttDouble,
+    room_name: str,
+    lease: Lease,
+    viewer: Viewer,
+) -> None:
+    refused_before = running_worker.log().count("refused for now")
+    backend_server.shut()
+    try:
+        await backend_server.dispatch(livekit_server, lease, agent_name=running_worker.agent_name)
+        await running_worker.until_logged("refused for now", times=refused_before + 1)
+    finally:
+        backend_server.open()
+    assert await agents_in(livekit_server, room_name) == []
+
+    await backend_server.dispatch(livekit_server, lease, agent_name=running_worker.agent_name)
+    await viewer.until(lambda v: v.notices)
+
+
+async def test_a_dispatch_that_names_another_rooms_lease_is_refused(
+    livekit_server: LiveKitServer,
+    running_worker: RunningWorker,
+    backend_server: BackendDouble,
+    room_name: str,
+    viewer: Viewer,
+) -> None:
+    lease = backend_server.lease("some-other-room")
+    refused_before = running_worker.log().count("refused for good")
+    async with livekit_server.api() as livekit:
+        await livekit.agent_dispatch.create_dispatch(
+            api.CreateAgentDispatchRequest(
+                agent_name=running_worker.agent_name, room=room_name, metadata=lease.metadata
+            )
+        )
+    await running_worker.until_logged("refused for good", times=refused_before + 1)
+
+    assert await agents_in(livekit_server, room_name) == []
+
+
 async def test_a_dispatch_that_is_not_ours_is_refused_and_the_worker_lives_on(
     livekit_server: LiveKitServer,
     running_worker: RunningWorker,

@@ -59,8 +59,12 @@ async def go_live(
 
 
 async def nobody_left(processes: list[psutil.Process], *, timeout_s: float) -> None:
-    async with asyncio.timeout(timeout_s):
-        await asyncio.to_thread(psutil.wait_procs, processes, timeout_s)
+    def wait() -> None:
+        deadline = time.monotonic() + timeout_s
+        while alive(processes) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    await asyncio.to_thread(wait)
     assert alive(processes) == []
 
 
@@ -143,6 +147,23 @@ async def test_told_to_end_an_idle_worker_is_gone_within_two_seconds(worker: Run
     assert worker.terminate() < 2
     assert worker.process.returncode == 0
     await nobody_left(family, timeout_s=1)
+
+
+async def test_told_to_end_while_it_starts_a_worker_is_gone_within_two_seconds(
+    livekit_server: LiveKitServer, backend_server: BackendDouble, engine: SttDouble, tmp_path: Path
+) -> None:
+    with RunningWorker(
+        tmp_path,
+        livekit=livekit_server,
+        backend_url=backend_server.url,
+        speech_url=engine.url,
+        name="starting",
+        waits_for="the backend answers",
+    ) as worker:
+        family = worker.family()
+        assert worker.terminate() < 2
+        assert worker.process.returncode == 0
+        await nobody_left(family, timeout_s=1)
 
 
 async def test_told_to_end_in_the_middle_of_a_sentence_the_sentence_gets_its_final_first(
@@ -228,3 +249,29 @@ async def test_a_backend_that_comes_later_finds_the_worker_waiting(
         ):
             backend.open()
             await backend.heartbeat(timeout_s=5)
+
+
+async def test_a_job_refused_for_now_is_offered_to_another_worker_and_one_refused_for_good_is_not(
+    worker: RunningWorker,
+    livekit_server: LiveKitServer,
+    backend_server: BackendDouble,
+    engine: SttDouble,
+    tmp_path: Path,
+    room_name: str,
+) -> None:
+    stale, full = backend_server.lease(room_name), backend_server.lease(room_name)
+    stale.claim_status, full.claim_status = 409, 503
+    with RunningWorker(
+        tmp_path,
+        livekit=livekit_server,
+        backend_url=backend_server.url,
+        speech_url=engine.url,
+        name=f"second-{room_name}",
+        ROOM_SUBTITLE_AGENT_NAME=worker.agent_name,
+    ):
+        await backend_server.dispatch(livekit_server, stale, agent_name=worker.agent_name)
+        await backend_server.claimed(stale)
+        await backend_server.dispatch(livekit_server, full, agent_name=worker.agent_name)
+        await backend_server.claimed(full, times=2)
+
+    assert stale.claims == 1

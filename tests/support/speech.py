@@ -51,6 +51,11 @@ class RunningSpeech:
         return (self._directory / "speech.log").read_text()
 
     def __enter__(self) -> "RunningSpeech":
+        self.start_and_wait()
+        return self
+
+    def start_and_wait(self) -> None:
+        """Raises RuntimeError, with the log, when it does not come up."""
         self._directory.mkdir(parents=True, exist_ok=True)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SPEECH_")}
         environment |= {
@@ -69,7 +74,9 @@ class RunningSpeech:
                 self.__exit__()
                 raise RuntimeError(f"the speech server did not start: {self.log}")
             time.sleep(0.05)
-        return self
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
@@ -142,7 +149,9 @@ class Realtime:
 async def realtime(speech: RunningSpeech, *, validated: bool = True) -> AsyncIterator[Realtime]:
     """A connected client that has read `session.created` and, if asked, named the model."""
     headers = {"Authorization": f"Bearer {speech.api_key}"} if speech.api_key else None
-    async with connect(speech.realtime_url, additional_headers=headers, proxy=None) as socket:
+    async with connect(
+        speech.realtime_url, additional_headers=headers, proxy=None, ping_interval=None
+    ) as socket:
         client = Realtime(socket)
         assert (await client.receive())["type"] == "session.created"
         if validated:

@@ -1,5 +1,6 @@
 """A real subtitles worker, as a process of its own."""
 
+import asyncio
 import contextlib
 import os
 import re
@@ -84,6 +85,18 @@ class RunningWorker:
 
     def log(self) -> str:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
+
+    async def until_logged(self, sentence: str, *, times: int = 1, timeout_s: float = 10) -> None:
+        """Until a sentence was logged so often."""
+
+        def wait() -> None:
+            deadline = time.monotonic() + timeout_s
+            while self.log().count(sentence) < times:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(sentence)
+                time.sleep(0.05)
+
+        await asyncio.to_thread(wait)
 
     def family(self) -> list[psutil.Process]:
         """The main process' descendants, alive now."""

@@ -15,7 +15,7 @@ CLOSE_TIMEOUT_S = 1.0
 
 
 class TrackFrames:
-    """Frames of a subscribed track, whatever its rate and channels; ends with the track or at `aclose`."""
+    """Frames of a subscribed track, whatever its rate and channels; ends with the track."""
 
     def __init__(self, track: rtc.Track) -> None:
         self._stream = rtc.AudioStream(
@@ -33,7 +33,7 @@ class TrackFrames:
                 yield frame
 
     async def aclose(self) -> None:
-        """Ends the iteration too. Closing twice is harmless."""
+        """Let go of the track."""
         # room.disconnect() blocks for up to 30 s while streams live, so this has to come first, and end.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):

@@ -99,6 +99,7 @@ class ParticipantPipeline:
         self._gate, self._detector, self._clock = Gate(), VoiceDetector(), AudioClock()
         self._unconfirmed = Unconfirmed()
         self._has_audio, self._has_confirmed = asyncio.Event(), asyncio.Event()
+        self._finish_wanted = asyncio.Event()
         self._heard_frames = 0
         self._ended: deque[int] = deque()  # utterances whose end the stream was given, in order
         self._is_finishing = False
@@ -109,12 +110,15 @@ class ParticipantPipeline:
         sinking = [asyncio.create_task(sink.run(), name="sink") for sink in self._sinks]
         recognising = asyncio.create_task(self._recognise(), name="recognise")
         listening = asyncio.create_task(self._listen(self._frames), name="listen")
+        finishing = asyncio.create_task(self._is_to_finish(), name="finish")
         patience_s = LAST_SENDS_S
         try:
-            await asyncio.wait({listening, recognising}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (listening, recognising):
+            doing = {listening, recognising, finishing, *sinking}
+            await asyncio.wait(doing, return_when=asyncio.FIRST_COMPLETED)
+            for task in doing:
                 if task.done():
                     task.result()  # raises what it failed with
+            listening.cancel()
             await self._last_words()
             patience_s = FINISH_S
         finally:
@@ -125,12 +129,15 @@ class ParticipantPipeline:
                 async with asyncio.timeout(patience_s):
                     await self._deliver(self._segmenter.close())
                     await asyncio.gather(*(sink.drained() for sink in self._sinks))
-            await _ended(listening, recognising, *sinking)
+            await _ended(listening, recognising, finishing, *sinking)
             await self._frames.aclose()
 
-    async def finish(self) -> None:
+    def finish(self) -> None:
         """Stop listening, so that `run` comes to its end with the last words."""
-        await self._frames.aclose()
+        self._finish_wanted.set()
+
+    async def _is_to_finish(self) -> None:
+        await self._finish_wanted.wait()
 
     async def _listen(self, frames: AsyncIterable[Frame]) -> None:
         async for frame in frames:
@@ -177,7 +184,7 @@ class ParticipantPipeline:
         refused = isinstance(error, EngineRefused)
         logger.warning(
             "an engine stream failed",
-            extra={"error": type(error).__name__, "failures": failures, "kept": True},
+            extra={"error": type(error).__name__, "failures": failures},
         )
         if failures >= TROUBLE_AFTER_FAILURES or refused:
             self.progress.note_trouble(_reason(error))
@@ -202,10 +209,11 @@ class ParticipantPipeline:
                 raise EngineLost("the engine's stream has ended")
         finally:
             self.progress.holds_stream = False
-            await _ended(feeding)
+            feeding.cancel()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT_S):
                     await stream.aclose()
+            await _ended(feeding)
 
     async def _feed(self, stream: stt.RecognizeStream, sent: SentAudio) -> None:
         while (piece := await self._next_piece()) is not None:
@@ -270,7 +278,8 @@ def _reason(error: BaseException) -> Reason:
 async def _ended(*tasks: asyncio.Task[None]) -> None:
     """Cancel tasks of ours and see them end; their own failures were or will be seen elsewhere."""
     for task in tasks:
-        task.cancel()
+        if not task.cancelling():  # a second time would cut short how it ends
+            task.cancel()
     await asyncio.wait(tasks)
     for task in tasks:
         if not task.cancelled():

@@ -50,7 +50,8 @@ class Transcription:
     async def finish(self) -> None:
         """Stop listening and let every pipeline end with its last words."""
         self._is_finishing = True
-        await asyncio.gather(*(running.pipeline.finish() for running in self._running.values()))
+        for running in self._running.values():
+            running.pipeline.finish()
         if tasks := {running.task for running in (*self._running.values(), *self._ending)}:
             await asyncio.wait(tasks)
 
@@ -105,7 +106,7 @@ class Transcription:
                 or microphone.publication.muted
                 or microphone.publication.track is not running.track
             ):
-                self._end(sid, tasks)
+                self._end(sid)
         for sid, microphone in plain.items():
             track = microphone.publication.track
             if track is None:
@@ -132,12 +133,12 @@ class Transcription:
         task.add_done_callback(lambda _: self._on_change())
         logger.info("pipeline started", extra={"track_sid": microphone.track_sid})
 
-    def _end(self, sid: str, tasks: asyncio.TaskGroup) -> None:
+    def _end(self, sid: str) -> None:
         """Let it say its last words; another may start beside it meanwhile, segment ids do not clash."""
         running = self._running.pop(sid)
         self._ending.add(running)
         running.task.add_done_callback(lambda _: self._ending.discard(running))
-        tasks.create_task(running.pipeline.finish(), name="end of a pipeline")
+        running.pipeline.finish()
 
     async def _isolated(self, pipeline: ParticipantPipeline, track_sid: str) -> None:
         failed = False

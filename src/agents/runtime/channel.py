@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from agents.runtime.errors import WorkerLost
-from agents.runtime.roster import JobKey, Roster, Tick, key_of
+from agents.runtime.roster import JobKey, Roster, Tick
 from contract import shapes
 from contract.errors import ContractError
 from contract.workers import ClaimAnswer, JobCommand
@@ -144,6 +144,3 @@ def _send(writer: asyncio.StreamWriter, value: Any) -> None:
     if writer.is_closing() or writer.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
         return
     writer.write(shapes.to_json(value).encode() + b"\n")
-
-
-__all__ = ["Instruction", "JobsDesk", "WorkerLine", "key_of", "line_to_worker"]

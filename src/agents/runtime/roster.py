@@ -54,6 +54,11 @@ class Roster:
         report = JobReport(session=claim.session, generation=claim.generation, state=State.JOINING)
         self._jobs[key_of(claim)] = _Job(claim=claim, tick=Tick(number=0, report=report), heard_at=now)
 
+    def serves(self, key: JobKey) -> bool:
+        """Whether a job of ours has this lease, or is about to."""
+        job = self._jobs.get(key)
+        return job is not None and not job.gone
+
     def connected(self, key: JobKey, *, now: float) -> ClaimAnswer | None:
         """The claim of a job that has just connected; None for one we know nothing of, or that is here already."""
         job = self._jobs.get(key)

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-from typing import Protocol
 
 from livekit import rtc
 
@@ -18,19 +17,6 @@ GIVE_UP_FINAL_AFTER_S = 10.0
 FENCE_POLL_S = 0.05
 
 logger = logging.getLogger(__name__)
-
-
-class Sink(Protocol):
-    """Where a pipeline's segments go."""
-
-    async def deliver(self, segment: Segment) -> None:
-        """May wait when it cannot keep up with finals."""
-
-    async def run(self) -> None:
-        """Deliver until cancelled."""
-
-    async def drained(self) -> None:
-        """Until all that was delivered is out."""
 
 
 class RoomStream:

@@ -20,8 +20,10 @@ logger = logging.getLogger(__name__)
 class Lease:
     """Events for the job to wait for, and the fence for its sinks."""
 
-    def __init__(self, *, line: WorkerLine, report: Callable[[], JobReport]) -> None:
-        self._line, self._report = line, report
+    def __init__(
+        self, *, line: WorkerLine, report: Callable[[], JobReport], on_language: Callable[[], None]
+    ) -> None:
+        self._line, self._report, self._on_language = line, report, on_language
         self.fence = Fence(now=time.monotonic())
         self.language = line.claim.language
         self.speaks, self.is_over, self.is_to_finish = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -64,7 +66,7 @@ class Lease:
             return
         if command.language != self.language:
             self.language = command.language
-            self.news()
+            self._on_language()
         self.fence.told_to_speak(report=instruction.number, now=time.monotonic())
         self.speaks.set()
 

@@ -25,7 +25,7 @@ from agents.backend_api import BackendApi
 from agents.runtime.channel import JobsDesk
 from agents.runtime.errors import ClaimStale, SettingsError, TheirFault
 from agents.runtime.logs import configure_logs
-from agents.runtime.roster import Roster, key_of
+from agents.runtime.roster import JobKey, Roster, key_of
 from agents.runtime.settings import Settings, read_settings, spare_memory
 from agents.stt.registry import EmbeddedOptions, EngineOptions, installed_engines
 from agents.workers import transcriber_job
@@ -33,12 +33,15 @@ from agents.workers.heartbeat import Heartbeat
 from contract import shapes
 from contract.dispatch import DispatchMetadata
 from contract.errors import ContractError
+from contract.workers import ClaimAnswer
 
 IDLE_PROCESSES = 1
 """One job process is kept warm for the next start; each more would cost its memory all day."""
 MAX_LIVEKIT_RETRIES = 1_000_000
 """For ever: LiveKit may be away for a night, and a worker that gives up has to be started by somebody."""
 JOBS_LEAVE_WITHIN_S = 3.6
+IDLE_WITHIN_S = 0.5
+"""livekit's drain waits for its own start, should that still be under way."""
 LAST_BEAT_WITHIN_S = 0.5
 CLOSE_WITHIN_S = 0.5
 CHILDREN_END_WITHIN_S = 0.3
@@ -101,8 +104,7 @@ class Worker:
     async def _on_request(self, request: JobRequest) -> None:
         """LiveKit offers a job: it is taken if the backend says that the lease is ours."""
         try:
-            wanted = shapes.from_json(DispatchMetadata, request.job.metadata)
-            claim = await self._backend.claim(wanted)
+            claim = await self._claimed(request)
         except (ContractError, ClaimStale) as error:
             logger.warning("a job was refused for good", extra={"error": type(error).__name__})
             await request.reject(terminate=True)
@@ -119,15 +121,26 @@ class Worker:
             logger.warning("an accepted job was not assigned")
             self._roster.gone(key_of(claim))
 
+    async def _claimed(self, request: JobRequest) -> ClaimAnswer:
+        """Raises ContractError, ClaimStale, AtCapacity, BackendLost."""
+        wanted = shapes.from_json(DispatchMetadata, request.job.metadata)
+        if self._roster.serves(JobKey(session=wanted.session, generation=wanted.generation)):
+            raise ClaimStale("a job of this worker has the lease already")
+        claim = await self._backend.claim(wanted)
+        if claim.room != request.room.name:
+            raise ContractError("room")  # a dispatch that names another room's lease
+        return claim
+
     async def _drain(self) -> None:
         """Take no more jobs; those there end their open segments and leave."""
         logger.info("worker draining")
         self._heartbeat.draining = True
         self._heartbeat.news()
         self._desk.finish_all()
+        patience_s = JOBS_LEAVE_WITHIN_S if self._roster.has_jobs() else IDLE_WITHIN_S
         draining = asyncio.create_task(self._server.drain(timeout=None), name="livekit drain")
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(JOBS_LEAVE_WITHIN_S):
+            async with asyncio.timeout(patience_s):
                 await asyncio.shield(draining)
         draining.cancel()
         with contextlib.suppress(TimeoutError):
