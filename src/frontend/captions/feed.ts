@@ -2,9 +2,12 @@
 
 import { Allowance } from "./allowance";
 import { TOPIC_STATUS, TOPIC_TRANSCRIPTION } from "./names";
-import { type Captions, NO_CAPTIONS, withSegment } from "./reducer";
+import { type Captions, NO_CAPTIONS, withOpenLinesEnded, withSegment } from "./reducer";
 import { parseSegment } from "./segments";
-import { parseStatus, type Status } from "./status";
+import { parseStatus, type State, type Status } from "./status";
+
+/** States in which an agent may still end a line. */
+const SPEAKING: ReadonlySet<State> = new Set<State>(["live", "degraded", "stopping"]);
 
 export interface FeedListener {
   onCaptions?(captions: Captions): void;
@@ -37,16 +40,21 @@ export class CaptionFeed {
     if (!this.#allowance.take(received.senderIdentity, performance.now())) return;
     const segment = parseSegment(received);
     if (segment === null) return;
-    const captions = withSegment(this.captions, segment);
-    if (captions === this.captions) return;
-    this.captions = captions;
-    this.#listener.onCaptions?.(captions);
+    this.#show(withSegment(this.captions, segment));
   }
 
   #receiveStatus({ senderIdentity, text }: Pick<Message, "senderIdentity" | "text">): void {
     // Only the server and a hidden agent speak without a name; a participant always carries one.
     if (senderIdentity !== "") return;
     const status = parseStatus(text);
-    if (status !== null) this.#listener.onStatus?.(status);
+    if (status === null) return;
+    this.#listener.onStatus?.(status);
+    if (!SPEAKING.has(status.state)) this.#show(withOpenLinesEnded(this.captions));
+  }
+
+  #show(captions: Captions): void {
+    if (captions === this.captions) return;
+    this.captions = captions;
+    this.#listener.onCaptions?.(captions);
   }
 }

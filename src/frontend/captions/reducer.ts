@@ -41,6 +41,19 @@ export function withSegment(captions: Captions, segment: Segment): Captions {
   return { segments: segments.filter((other) => other !== oldest), byKey };
 }
 
+/**
+ * Every open line is taken as it stands: with no agent speaking, nobody will end it. Returns the same object
+ * when none is open. A final that comes after all has a higher revision, and replaces it.
+ */
+export function withOpenLinesEnded(captions: Captions): Captions {
+  if (captions.segments.every(({ isFinal }) => isFinal)) return captions;
+  const segments = captions.segments.map((segment) => (segment.isFinal ? segment : { ...segment, isFinal: true }));
+  // Keys go on standing in their order of arrival.
+  const ended = new Map(segments.map((segment) => [segmentKey(segment), segment]));
+  const byKey = new Map([...captions.byKey.keys()].map((key) => [key, ended.get(key) as Segment]));
+  return { segments, byKey };
+}
+
 /** Place and start are fixed by the first revision seen, and a final stays one: lines never jump. */
 function revise(known: Segment, later: Segment): Segment {
   return {

@@ -63,3 +63,19 @@ test("an allowance refills with time, up to its burst", () => {
   expect([take(60_000), take(60_000), take(60_000), take(60_000)]).toEqual([true, true, true, false]);
   expect(allowance.take("bob", 60_000)).toBe(true);
 });
+
+test("when nobody speaks for the room any more, open lines end as they stand", () => {
+  const status = (state: string): Message => ({
+    topic: "roomscribe.status",
+    senderIdentity: "",
+    text: JSON.stringify({ ...JSON.parse(STATUS), state }),
+  });
+  const isFinalAfter = (state: string): boolean | undefined => {
+    const feed = new CaptionFeed({});
+    feed.receive(caption({ attributes: { "lk.transcription_final": "false" } }));
+    feed.receive(status(state));
+    return feed.captions.segments[0]?.isFinal;
+  };
+  expect(["live", "degraded", "stopping"].map(isFinalAfter)).toEqual([false, false, false]);
+  expect(["idle", "failed", "waiting_for_worker"].map(isFinalAfter)).toEqual([true, true, true]);
+});

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Captions, MAX_SEGMENTS, NO_CAPTIONS, withSegment } from "../../captions/reducer";
+import { type Captions, MAX_SEGMENTS, NO_CAPTIONS, withOpenLinesEnded, withSegment } from "../../captions/reducer";
 import type { Segment } from "../../captions/segments";
 import { said } from "./said";
 
@@ -99,4 +99,13 @@ test("what was said so far is never changed in place", () => {
   withSegment(before, said({ text: "hello", id: "s2" }));
   expect(texts(before)).toEqual(["good"]);
   expect(before.byKey.size).toBe(1);
+});
+
+test("open lines are taken as they stand, once, and a later final still replaces them", () => {
+  const open = after(said({ text: "good" }), said({ text: "hello", id: "s2", sequence: 2, isFinal: true }));
+  const ended = withOpenLinesEnded(open);
+  expect(ended.segments.map(({ text, isFinal }) => [text, isFinal])).toEqual([["good", true], ["hello", true]]);
+  expect(withOpenLinesEnded(ended)).toBe(ended);
+  expect([...ended.byKey.keys()]).toEqual([...open.byKey.keys()]);
+  expect(texts(withSegment(ended, said({ text: "good morning", revision: 1, isFinal: true })))).toEqual(["good morning", "hello"]);
 });
