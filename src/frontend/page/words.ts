@@ -69,7 +69,6 @@ const REFUSAL_WORDS: Record<string, string> = {
   identity_in_use: "You are already in this room, in another window perhaps. Leave there first.",
   subtitles_off: "Subtitles are switched off on this server.",
   policy_forbids: "Starting and stopping subtitles is not for everybody in this meeting. Ask somebody who may.",
-  throttled: "That was a lot of clicks. Wait a minute and try again.",
   still_stopping: "The last subtitles are still being stopped. Try again in a moment.",
   at_capacity: "All transcribers are busy. Try again in a minute.",
   livekit_unavailable: "The meeting server does not answer. Try again in a minute.",
