@@ -1,15 +1,19 @@
 """The one place that turns errors into HTTP."""
 
+import logging
+import traceback
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
+from django.db import Error as DatabaseProblem
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from backend.errors import AppError, DatabaseUnavailable, InvalidBody, RoomForbidden, TokenRefused
+
+logger = logging.getLogger(__name__)
 
 
 def response_of(error: AppError) -> Response:
@@ -28,7 +32,7 @@ FRAMEWORK_CODES = {
 }
 
 
-def to_response(error: Exception, context: dict[str, Any]) -> Response | None:
+def to_response(error: Exception, context: dict[str, Any]) -> Response:
     """DRF's exception handler."""
     if isinstance(error, AppError):
         response = response_of(error)
@@ -41,12 +45,21 @@ def to_response(error: Exception, context: dict[str, Any]) -> Response | None:
         return to_response(TokenRefused(), context)
     if isinstance(error, exceptions.PermissionDenied | PermissionDenied):
         return response_of(RoomForbidden())
-    if isinstance(error, exceptions.ParseError | exceptions.ValidationError):
+    if isinstance(error, exceptions.ParseError | exceptions.ValidationError | SuspiciousOperation):
         return response_of(InvalidBody())
-    if isinstance(error, DatabaseError):
+    if isinstance(error, DatabaseProblem):
         return response_of(DatabaseUnavailable())
     response = exception_handler(error, context)
     if response is not None and (isinstance(error, Http404 | exceptions.APIException)):
         code, detail = FRAMEWORK_CODES.get(response.status_code, ("error", "Something went wrong."))
         response.data = {"code": code, "detail": detail}
+    if response is None:
+        # The type and the place alone: an exception's text may quote what a client sent.
+        where = traceback.extract_tb(error.__traceback__)[-1:]
+        facts = {
+            "error": type(error).__name__,
+            "where": [f"{frame.filename}:{frame.lineno}" for frame in where],
+        }
+        logger.error("request failed", extra=facts)
+        return response_of(AppError())
     return response

@@ -21,6 +21,7 @@ ATTRIBUTE_BACKLOG = "roomscribe.backlog"
 
 INTERNAL_AUDIENCE = "roomscribe-internal"
 INTERNAL_TOKEN_TTL_S = 60
+PATH_READY = "/internal/v1/ready"
 PATH_HEARTBEAT = "/internal/v1/workers/{worker}/heartbeat"
 PATH_CLAIM = "/internal/v1/sessions/{session}/claim"
 

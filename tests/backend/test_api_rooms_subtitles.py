@@ -1,10 +1,13 @@
 """`/api/v1.0/rooms/{room}/subtitles/` against a real LiveKit."""
 
 import asyncio
-from collections.abc import Callable
+import socket
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.test import Client
 from livekit import api, rtc
 
 from backend.leases import services as leases
@@ -252,9 +255,53 @@ def test_subtitles_that_are_switched_off_do_not_start(
     assert (answer.status_code, answer.json()["code"]) == (403, "subtitles_off")
 
 
-def test_a_livekit_that_does_not_answer_is_503_within_a_second(
+@pytest.fixture
+def silent_livekit(settings: Any) -> Iterator[None]:
+    """Accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings.LIVEKIT_URL = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        yield
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_a_livekit_that_is_silent_is_503_within_a_second(
+    livekit: LiveKitServer, silent_livekit: None, room_name: str, method: str
+) -> None:
+    began_s = time.monotonic()
+
+    answer = Api(livekit.token(room_name, "ada")).call(method, f"rooms/{room_name}/subtitles/")
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "livekit_unavailable")
+    assert time.monotonic() - began_s < 1
+
+
+def test_a_livekit_that_does_not_know_our_key_is_503_and_not_ready(
     livekit: LiveKitServer, settings: Any, room_name: str
 ) -> None:
+    token = livekit.token(room_name, "ada")
+    settings.LIVEKIT_API_SECRET = "another-secret-" + "x" * 32
+
+    assert Api(token).post(f"rooms/{room_name}/subtitles/", {}).status_code == 503
+    assert Client().get("/readyz").json()["livekit"] is False
+
+
+def test_a_cache_that_is_away_is_not_asked_for_permission(
+    as_participant: Join, room_name: str, settings: Any
+) -> None:
+    settings.CACHES = {
+        "default": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:9/0",
+        }
+    }
+    ada = as_participant()
+
+    assert ada.post(f"rooms/{room_name}/subtitles/", {}).status_code == 201
+    assert ada.get(f"rooms/{room_name}/subtitles/").status_code == 200
+    assert Client().get("/readyz").json()["cache"] is False
+
+
+def test_a_livekit_that_is_away_is_503(livekit: LiveKitServer, settings: Any, room_name: str) -> None:
     settings.LIVEKIT_URL = "ws://127.0.0.1:9"
 
     answer = Api(livekit.token(room_name, "ada")).post(f"rooms/{room_name}/subtitles/", {})

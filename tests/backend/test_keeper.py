@@ -43,7 +43,8 @@ WAITING = {"state": State.WAITING_FOR_WORKER, "worker": ""}
     ("case", "room", "workers_judged", "expected"),
     [
         (session(), ROOM, True, NOTHING),
-        (session(), None, True, verdict(Action.END, Reason.ROOM_EMPTY)),
+        (session(), None, True, NOTHING),
+        (session(empty_since=ago(2)), None, True, verdict(Action.END, Reason.ROOM_EMPTY)),
         (session(), RoomNow(sid="RM_2", people=1), True, verdict(Action.END, Reason.ROOM_EMPTY)),
         (session(state=State.STOPPING), ROOM, False, verdict(Action.FINISH_STOP)),
         (session(worker="w", heartbeat_at=ago(2)), ROOM, True, NOTHING),
@@ -110,6 +111,44 @@ class TestRounds:
 
         running.refresh_from_db()
         assert (running.state, running.reason, running.generation) == ("requested", None, 2)
+
+    def test_a_heartbeat_that_came_meanwhile_keeps_the_lease(self, running: Session) -> None:
+        as_the_keeper_read_it = Session.objects.get(pk=running.pk)
+        Session.objects.update(heartbeat_at=timezone.now())
+
+        assert leases.take_back(as_the_keeper_read_it, reason=Reason.WORKER_LOST) is None
+        running.refresh_from_db()
+        assert (running.generation, running.worker) == (1, "worker-1")
+
+    def test_a_claim_that_came_meanwhile_keeps_the_lease(
+        self, as_participant: Callable[..., Api], idle_worker: Worker, room_name: str
+    ) -> None:
+        as_participant().post(f"rooms/{room_name}/subtitles/", {})
+        as_the_keeper_read_it = Session.objects.get(room=room_name)
+        leases.claim(session_id=as_the_keeper_read_it.pk, generation=1, worker="worker-1")
+
+        assert leases.take_back(as_the_keeper_read_it, reason=Reason.NO_WORKER) is None
+
+    def test_a_generation_is_dispatched_once_whoever_places_it(
+        self, as_participant: Callable[..., Api], room_name: str
+    ) -> None:
+        as_participant().post(f"rooms/{room_name}/subtitles/", {})
+        one, other = Session.objects.get(room=room_name), Session.objects.get(room=room_name)
+
+        assert leases.note_requested(one)
+        assert not leases.note_requested(other)
+
+    def test_the_ghost_of_a_lost_job_is_removed_before_the_next_is_sent(
+        self, running: Session, people: People
+    ) -> None:
+        ghost = people.join(running.room, running.agent_identity, agent=True, hidden=True)
+        leases.next_generation(running, reason=Reason.WORKER_LOST)
+
+        keep(workers_judged=True)
+
+        running.refresh_from_db()
+        assert (running.state, running.generation) == ("requested", 2)
+        people.do(until_disconnected(ghost))
 
     def test_a_session_ends_with_its_room(
         self, running: Session, people: People, livekit: LiveKitServer

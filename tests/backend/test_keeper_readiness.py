@@ -12,7 +12,7 @@ from tests.support.threaded import ThreadedServer
 
 class Backend(ThreadedServer):
     def __init__(self) -> None:
-        self.status, self.body = 503, {"ready": False, "database": True, "workers": False}
+        self.status, self.body = 200, {"database": True}
         super().__init__(self._application_of)
 
     def _application_of(self) -> web.Application:
@@ -20,7 +20,7 @@ class Backend(ThreadedServer):
             return web.Response(status=self.status, text=json.dumps(self.body))
 
         application = web.Application()
-        application.router.add_get("/readyz", readyz)
+        application.router.add_get("/internal/v1/ready", readyz)
         return application
 
 

@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-import environ
-
+from backend.config.environment import Environment
 from backend.config.page import PageHeaders, is_immutable
 from backend.config.safety import refuse_unknown, refuse_unsafe_settings
 from contract import names
 
 ROOT = Path(__file__).resolve().parents[3]
 
-# FileAwareEnv: NAME_FILE may name a file that holds the value, as container secrets do.
-env = environ.FileAwareEnv(
+env = Environment(
     DJANGO_ENV=(str, "production"),
     DJANGO_DEBUG=(bool, False),
     DJANGO_SECRET_KEY=(str, ""),
@@ -46,30 +44,25 @@ env = environ.FileAwareEnv(
 )
 
 
-def secret(name: str) -> str:
-    # A mounted secret file usually ends in a newline, and FileAwareEnv keeps it.
-    return env.str(name).strip()
-
-
 DJANGO_ENV = env("DJANGO_ENV")
 IS_LOCAL = DJANGO_ENV == "local"
 DEBUG = env("DJANGO_DEBUG")
-SECRET_KEY = secret("DJANGO_SECRET_KEY")
-ALLOWED_HOSTS = env("DJANGO_ALLOWED_HOSTS") or (["*"] if IS_LOCAL else [])
-CSRF_TRUSTED_ORIGINS = env("DJANGO_CSRF_TRUSTED_ORIGINS")
+SECRET_KEY = env("DJANGO_SECRET_KEY")
+ALLOWED_HOSTS = env.names("DJANGO_ALLOWED_HOSTS") or (["*"] if IS_LOCAL else [])
+CSRF_TRUSTED_ORIGINS = env.names("DJANGO_CSRF_TRUSTED_ORIGINS")
 
 BACKEND_URL = env("BACKEND_URL").rstrip("/")
 LIVEKIT_URL = env("LIVEKIT_URL")
 LIVEKIT_PUBLIC_URL = env("LIVEKIT_PUBLIC_URL") or LIVEKIT_URL
 LIVEKIT_API_KEY = env("LIVEKIT_API_KEY")
-LIVEKIT_API_SECRET = secret("LIVEKIT_API_SECRET")
-LIVEKIT_EXTRA_KEYS = dict(pair.split(":", 1) for pair in env("LIVEKIT_EXTRA_KEYS"))
+LIVEKIT_API_SECRET = env("LIVEKIT_API_SECRET")
+LIVEKIT_EXTRA_KEYS = env.pairs("LIVEKIT_EXTRA_KEYS")
 LIVEKIT_KEYS = {**LIVEKIT_EXTRA_KEYS, LIVEKIT_API_KEY: LIVEKIT_API_SECRET}
 LIVEKIT_SERVES_ONLY_US = env("LIVEKIT_SERVES_ONLY_US")
-METRICS_TOKEN = secret("METRICS_TOKEN")
+METRICS_TOKEN = env("METRICS_TOKEN")
 KEEPER_METRICS_PORT = env("KEEPER_METRICS_PORT")
-INTERNAL_API_SECRET = secret("INTERNAL_API_SECRET")
-API_KEY_ENCRYPTION_KEY = secret("API_KEY_ENCRYPTION_KEY")
+INTERNAL_API_SECRET = env("INTERNAL_API_SECRET")
+API_KEY_ENCRYPTION_KEY = env("API_KEY_ENCRYPTION_KEY")
 CONNECTION_DETAILS_ENABLED = (
     IS_LOCAL if env("CONNECTION_DETAILS_ENABLED") is None else env("CONNECTION_DETAILS_ENABLED")
 )
@@ -154,10 +147,18 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
 else:
-    DATABASES["default"].setdefault("OPTIONS", {})["connect_timeout"] = 3
+    # Requests run on threads that come and go; without a pool each would open a connection of its own.
+    DATABASES["default"]["OPTIONS"] = {
+        **DATABASES["default"].get("OPTIONS", {}),
+        "connect_timeout": 3,
+        "pool": {"min_size": 1, "max_size": 20, "timeout": 0.9},
+    }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 CACHES = {"default": env.cache_url("CACHE_URL")}
+if "redis" in CACHES["default"]["BACKEND"].lower():
+    # A cache that does not answer must not hold up an answer of ours.
+    CACHES["default"].setdefault("OPTIONS", {}).update(socket_timeout=0.3, socket_connect_timeout=0.3)
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -175,7 +176,7 @@ WHITENOISE_ROOT = env("PAGE_DIR") if Path(env("PAGE_DIR")).is_dir() else None
 # A body larger than this is refused before it is parsed; the largest we take is a webhook.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 
-CORS_ALLOWED_ORIGINS = env("CORS_ALLOWED_ORIGINS")
+CORS_ALLOWED_ORIGINS = env.names("CORS_ALLOWED_ORIGINS")
 CORS_ALLOW_CREDENTIALS = True
 CORS_URLS_REGEX = r"^/api/"
 

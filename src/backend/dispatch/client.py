@@ -7,6 +7,7 @@ loop in a daemon thread and callers wait for it from where they are.
 import asyncio
 import atexit
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Awaitable, Callable, Hashable
@@ -18,6 +19,8 @@ from django.conf import settings
 from livekit import api
 
 from backend.errors import LiveKitUnavailable
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -36,7 +39,7 @@ class LiveKitClient:
         """The result of `work`, or LiveKitUnavailable when it takes longer than `timeout_s` or LiveKit is not there.
 
         Calls of one process that pass an equal `same` while one is under way share its answer.
-        An error LiveKit itself answers with (api.ServerError) passes through unless it says "unavailable".
+        A refusal by LiveKit is the same to a caller; `work` catches those it expects.
         """
         future = asyncio.run_coroutine_threadsafe(self._shared(work, timeout_s, same), self._loop)
         try:
@@ -45,9 +48,8 @@ class LiveKitClient:
             future.cancel()
             raise LiveKitUnavailable from exc
         except api.ServerError as exc:
-            if exc.status >= 500:
-                raise LiveKitUnavailable from exc
-            raise
+            logger.warning("LiveKit refused a request", extra={"code": exc.code})
+            raise LiveKitUnavailable from exc
 
     def spawn(self, work: Work[Any], *, timeout_s: float) -> None:
         """Do `work` in the background; its failure is nobody's."""

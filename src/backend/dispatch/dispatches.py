@@ -12,13 +12,11 @@ from contract.errors import ContractError
 from contract.names import agent_prefix
 from contract.shapes import from_json, to_json
 
-DISPATCH_TIMEOUT_S = 0.8
-REMOVE_FOR_S = 0.6
-REMOVE_TIMEOUT_S = 0.8
+CLEAN_UP_TIMEOUT_S = 1.0
 LOOK_AGAIN_AFTER_S = 0.03
 
 
-def create_dispatch(*, room: str, metadata: DispatchMetadata) -> str:
+def create_dispatch(*, room: str, metadata: DispatchMetadata, timeout_s: float) -> str:
     """The id of the new dispatch. The room must exist: LiveKit would create it."""
 
     async def create(lkapi: api.LiveKitAPI) -> str:
@@ -27,13 +25,13 @@ def create_dispatch(*, room: str, metadata: DispatchMetadata) -> str:
         )
         return (await lkapi.agent_dispatch.create_dispatch(request)).id
 
-    dispatch_id = livekit().call(create, timeout_s=DISPATCH_TIMEOUT_S)
+    dispatch_id = livekit().call(create, timeout_s=timeout_s)
     if settings.LIVEKIT_SERVES_ONLY_US:
-        livekit().spawn(lambda lkapi: _delete_nameless(lkapi, room), timeout_s=DISPATCH_TIMEOUT_S)
+        livekit().spawn(lambda lkapi: _delete_nameless(lkapi, room), timeout_s=CLEAN_UP_TIMEOUT_S)
     return dispatch_id
 
 
-def remove_agents(*, room: str, agent: str, session: str) -> bool:
+def remove_agents(*, room: str, agent: str, session: str, timeout_s: float) -> bool:
     """Delete the session's dispatches, remove its agents of every generation, and say whether all are gone.
 
     LiveKit deletes a dispatch at its leisure, so agents are removed by name as well, until none is listed. The room
@@ -41,7 +39,7 @@ def remove_agents(*, room: str, agent: str, session: str) -> bool:
     """
 
     async def remove(lkapi: api.LiveKitAPI) -> bool:
-        deadline_s = time.monotonic() + REMOVE_FOR_S
+        deadline_s = time.monotonic() + timeout_s / 2
         while True:
             listed = await lkapi.room.list_participants(api.ListParticipantsRequest(room=room))
             agents = [p.identity for p in listed.participants if p.identity.startswith(agent_prefix(agent))]
@@ -61,7 +59,7 @@ def remove_agents(*, room: str, agent: str, session: str) -> bool:
             )
             await asyncio.sleep(LOOK_AGAIN_AFTER_S)
 
-    return livekit().call(remove, timeout_s=REMOVE_TIMEOUT_S)
+    return livekit().call(remove, timeout_s=timeout_s)
 
 
 async def _delete_nameless(lkapi: api.LiveKitAPI, room: str) -> None:

@@ -12,6 +12,7 @@ from backend.errors import NotAParticipant, RoomAbsent
 PRESENCE_TIMEOUT_S = 0.8
 ASK_AGAIN_AFTER_S = 0.1
 ROOMS_TIMEOUT_S = 2.0
+PING_TIMEOUT_S = 0.5
 SEND_TIMEOUT_S = 1.0
 
 # Agents and egress are not people.
@@ -95,7 +96,11 @@ def rooms_now(names: Iterable[str]) -> dict[str, RoomNow]:
 
 def ping() -> None:
     """Raises LiveKitUnavailable unless LiveKit answers."""
-    rooms_now(["roomscribe-readiness"])
+
+    async def ask(lkapi: api.LiveKitAPI) -> None:
+        await lkapi.room.list_rooms(api.ListRoomsRequest(names=["roomscribe-readiness"]))
+
+    livekit().call(ask, timeout_s=PING_TIMEOUT_S, same="ping")
 
 
 def send_data(*, room: str, topic: str, data: str) -> None:

@@ -4,8 +4,10 @@ import uuid
 from collections.abc import Callable
 
 from django.core.cache import cache
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseProblem
+from django.db import connection
 from django.http import HttpRequest, JsonResponse
+from redis.exceptions import RedisError
 
 from backend.dispatch.rooms import ping
 from backend.errors import LiveKitUnavailable
@@ -16,8 +18,14 @@ def healthz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
+def database_ready(request: HttpRequest) -> JsonResponse:
+    """Whether a heartbeat would be heard. For the keeper; LiveKit and the rest play no part."""
+    is_there = _is_there(_ask_database)
+    return JsonResponse({"database": is_there}, status=200 if is_there else 503)
+
+
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when all are there. The keeper reads `database`, people read the rest."""
+    """200 when all are there."""
     parts = {
         "database": _is_there(_ask_database),
         "cache": _is_there(_ask_cache),
@@ -31,7 +39,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 def _is_there(ask: Callable[[], object]) -> bool:
     try:
         ask()
-    except (DatabaseError, LiveKitUnavailable, OSError, LookupError):
+    except (DatabaseProblem, RedisError, LiveKitUnavailable, OSError, LookupError):
         return False
     return True
 

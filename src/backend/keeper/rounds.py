@@ -3,6 +3,7 @@
 import datetime
 import enum
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -63,8 +64,10 @@ def judge(
 
     `workers_judged` False: the backend may have been away, so silence says nothing about a worker.
     """
-    if room is None or room.sid != session.room_sid:
-        return Verdict(action=Action.END, reason=Reason.ROOM_EMPTY)
+    if room is None:  # one listing may lag behind in a cluster
+        return _end() if _has_been_empty(session, now) else NOTHING
+    if room.sid != session.room_sid:
+        return _end()
     if session.state == State.STOPPING:
         return Verdict(action=Action.FINISH_STOP)
     if now - session.since > limits.most:
@@ -82,8 +85,9 @@ def judge(
     return _replace(Reason.NO_WORKER) if is_swallowed and workers_judged else NOTHING
 
 
-def keep(*, workers_judged: bool) -> None:
-    """Look after every active session once."""
+def keep(*, workers_judged: bool, may_go_on: Callable[[], bool] = lambda: True) -> None:
+    """Look after every active session once, as long as `may_go_on`: with many and a slow LiveKit it takes a while."""
+    now = timezone.now()  # before the rows are read: what is heard meanwhile must not count as silence
     sessions = list(Session.objects.filter(ended_at=None))
     if not sessions:
         return
@@ -95,18 +99,27 @@ def keep(*, workers_judged: bool) -> None:
         idle=datetime.timedelta(minutes=settings.SUBTITLES_IDLE_MINUTES),
         most=datetime.timedelta(hours=settings.SUBTITLES_MAX_HOURS),
     )
-    now = timezone.now()
     for session in sessions:
+        if not may_go_on():
+            return
         room = rooms.get(session.room)
-        leases.note_empty(session, is_empty=room is not None and room.people == 0)
+        leases.note_empty(session, is_empty=room is None or room.people == 0)
         _mend(session, judge(session, room=room, limits=limits, workers_judged=workers_judged, now=now))
 
 
 def _when_empty(session: Session, now: datetime.datetime) -> Verdict:
     is_known = session.state == State.WAITING_FOR_WORKER and session.reason == Reason.ROOM_EMPTY
-    if is_known or session.empty_since is None or _age_s(session.empty_since, now) < EMPTY_FOR_S:
+    if is_known or not _has_been_empty(session, now):
         return NOTHING
     return Verdict(action=Action.WAIT_FOR_PEOPLE)
+
+
+def _has_been_empty(session: Session, now: datetime.datetime) -> bool:
+    return session.empty_since is not None and _age_s(session.empty_since, now) >= EMPTY_FOR_S
+
+
+def _end() -> Verdict:
+    return Verdict(action=Action.END, reason=Reason.ROOM_EMPTY)
 
 
 def _replace(reason: Reason) -> Verdict:
@@ -129,6 +142,8 @@ def _mend(session: Session, verdict: Verdict) -> None:
             placement.finish_stop(session)
         case Action.FINISH_STOP:
             placement.finish_stop(session)
+        case Action.PLACE if session.generation > 1 and session.dispatched_at is None:
+            placement.place_again(session)
         case Action.PLACE:
             placement.place(session)
         case Action.REPLACE if verdict.reason:

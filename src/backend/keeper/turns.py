@@ -9,11 +9,14 @@ from django.utils import timezone
 from backend.leases.models import KeeperTurn
 
 TURN_S = 5
+KEEP_UNTIL = datetime.timedelta(seconds=TURN_S / 2)
 
 
 def is_my_turn(holder: str) -> bool:
     """Take or keep the turn. It falls to another when its holder has not asked for `TURN_S`."""
     now = timezone.now()
+    if KeeperTurn.objects.filter(pk=1, holder=holder, until__gt=now + KEEP_UNTIL).exists():
+        return True
     mine_or_over = Q(holder=holder) | Q(until__lt=now)
     until = now + datetime.timedelta(seconds=TURN_S)
     if KeeperTurn.objects.filter(mine_or_over, pk=1).update(holder=holder, until=until):

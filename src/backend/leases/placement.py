@@ -10,8 +10,11 @@ from contract.names import TOPIC_STATUS
 from contract.shapes import to_json
 from contract.status import Reason, State, Status
 
+LIVEKIT_WITHIN_S = 0.8
+"""How long LiveKit may take where nobody waits for an answer."""
 
-def place(session: Session) -> None:
+
+def place(session: Session, *, within_s: float = LIVEKIT_WITHIN_S) -> None:
     """Dispatch the session's generation if a worker can take it, else say why it waits.
 
     A dispatch that fails or is swallowed is the keeper's: it looks for a claim.
@@ -27,6 +30,7 @@ def place(session: Session) -> None:
         create_dispatch(
             room=session.room,
             metadata=DispatchMetadata(session=str(session.pk), generation=session.generation),
+            timeout_s=within_s,
         )
     except LiveKitUnavailable:
         return
@@ -36,16 +40,22 @@ def place(session: Session) -> None:
 
 def replace(session: Session, *, reason: Reason) -> None:
     """Give the session to another worker: the next generation, the ghost removed, dispatched again."""
-    successor = leases.next_generation(session, reason=reason)
+    successor = leases.take_back(session, reason=reason)
     if successor is None:
         return
+    announce(successor)
+    place_again(successor)
+
+
+def place_again(session: Session) -> None:
+    """Remove the ghost of the generation before, and dispatch this one."""
     remove_traces(session)
-    place(successor)
+    place(session)
 
 
-def finish_stop(session: Session) -> bool:
+def finish_stop(session: Session, *, within_s: float = LIVEKIT_WITHIN_S) -> bool:
     """End a stopping session once neither agent nor dispatch is left; False: not yet."""
-    if not remove_traces(session):
+    if not remove_traces(session, within_s=within_s):
         return False
     session.refresh_from_db(fields=["reason"])
     if leases.end_session(session, reason=Reason(session.reason) if session.reason else None):
@@ -55,14 +65,15 @@ def finish_stop(session: Session) -> bool:
 
 def wait_for_people(session: Session) -> None:
     """Nobody is there to read: the agent leaves, and another comes when somebody returns."""
-    successor = leases.next_generation(session, reason=Reason.ROOM_EMPTY)
-    if successor is not None:
+    if leases.take_back(session, reason=Reason.ROOM_EMPTY):
         remove_traces(session)
 
 
-def remove_traces(session: Session) -> bool:
+def remove_traces(session: Session, *, within_s: float = LIVEKIT_WITHIN_S) -> bool:
     try:
-        return remove_agents(room=session.room, agent=session.agent.hex, session=str(session.pk))
+        return remove_agents(
+            room=session.room, agent=session.agent.hex, session=str(session.pk), timeout_s=within_s
+        )
     except LiveKitUnavailable:
         return False
 

@@ -75,16 +75,33 @@ def note_waiting(session: Session, reason: Reason) -> bool:
 
 
 def note_requested(session: Session) -> bool:
-    """A worker can take it: about to be dispatched."""
-    rows = _same_life(session).filter(worker="").exclude(state=State.STOPPING)
-    return _change(rows, state=State.REQUESTED, reason=None, dispatched_at=timezone.now())
+    """A worker can take it: about to be dispatched. False when another does that already."""
+    rows = _same_life(session).filter(worker="", dispatched_at=session.dispatched_at)
+    now = timezone.now()
+    changed = _change(
+        rows.exclude(state=State.STOPPING), state=State.REQUESTED, reason=None, dispatched_at=now
+    )
+    if changed:
+        session.dispatched_at = now
+    return changed
+
+
+def take_back(session: Session, *, reason: Reason) -> Session | None:
+    """As `next_generation`, but only if nothing was heard of its worker since `session` was read."""
+    unheard = _same_life(session).filter(
+        worker=session.worker, heartbeat_at=session.heartbeat_at, dispatched_at=session.dispatched_at
+    )
+    return _next_generation(unheard, session, reason)
 
 
 def next_generation(session: Session, *, reason: Reason) -> Session | None:
     """Take the lease from whoever holds it. None when somebody else did, or when the session has ended."""
-    rows = _same_life(session).exclude(state=State.STOPPING)
+    return _next_generation(_same_life(session), session, reason)
+
+
+def _next_generation(rows: models.QuerySet[Session], session: Session, reason: Reason) -> Session | None:
     changed = _change(
-        rows,
+        rows.exclude(state=State.STOPPING),
         generation=F("generation") + 1,
         worker="",
         heartbeat_at=None,
@@ -97,8 +114,8 @@ def next_generation(session: Session, *, reason: Reason) -> Session | None:
 
 def note_empty(session: Session, *, is_empty: bool) -> None:
     """Everybody has left the room, or somebody is back."""
-    rows = Session.objects.filter(pk=session.pk, empty_since__isnull=is_empty)
-    rows.update(empty_since=timezone.now() if is_empty else None)
+    if is_empty != (session.empty_since is not None):
+        Session.objects.filter(pk=session.pk).update(empty_since=timezone.now() if is_empty else None)
 
 
 def begin_stop(

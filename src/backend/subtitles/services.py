@@ -1,9 +1,12 @@
 """Start, stop and say the state of a room's subtitles, for somebody who is in it."""
 
+import contextlib
 import hashlib
+import time
 
 from django.conf import settings
 from django.core.cache import cache
+from redis.exceptions import RedisError
 
 from backend.dispatch.rooms import Presence, require_presence
 from backend.errors import StillStopping, SubtitlesOff
@@ -19,12 +22,25 @@ from backend.tokens.claims import RoomClaims
 from contract.status import Reason, State
 
 PRESENCE_SEEN_FOR_S = 5
+ANSWER_WITHIN_S = 0.95
+LEAST_FOR_LIVEKIT_S = 0.05
+
+
+class Deadline:
+    """When a request has to be answered; what LiveKit has not done by then is the keeper's."""
+
+    def __init__(self) -> None:
+        self._at_s = time.monotonic() + ANSWER_WITHIN_S
+
+    def left_s(self) -> float:
+        return max(LEAST_FOR_LIVEKIT_S, self._at_s - time.monotonic())
 
 
 def start_subtitles(*, claims: RoomClaims, language: str | None) -> tuple[SubtitlesState, bool]:
     """The state, and whether this call started them; asking twice returns the first."""
     if not settings.SUBTITLES_ENABLED:
         raise SubtitlesOff
+    deadline = Deadline()
     throttles.take(REQUESTS_OF_ONE, claims.room, claims.identity)
     wanted = available_language(language)
     presence = _presence_now(claims)
@@ -32,7 +48,7 @@ def start_subtitles(*, claims: RoomClaims, language: str | None) -> tuple[Subtit
     if active is not None and _goes_on(active, presence):
         return state_of(claims.room, active), False
     require_right(claims, presence)
-    _make_way(active, presence)
+    _make_way(active, presence, deadline)
     session, is_new = leases.open_session(
         room=claims.room,
         room_sid=presence.room_sid,
@@ -42,12 +58,13 @@ def start_subtitles(*, claims: RoomClaims, language: str | None) -> tuple[Subtit
         charge=lambda: _take_a_change(claims),
     )
     if is_new:
-        placement.place(session)
+        placement.place(session, within_s=deadline.left_s())
         session.refresh_from_db()
     return state_of(claims.room, session), is_new
 
 
 def stop_subtitles(*, claims: RoomClaims) -> SubtitlesState:
+    deadline = Deadline()
     throttles.take(REQUESTS_OF_ONE, claims.room, claims.identity)
     presence = _presence_now(claims)
     require_right(claims, presence)
@@ -55,7 +72,7 @@ def stop_subtitles(*, claims: RoomClaims) -> SubtitlesState:
     if session is not None:
         leases.begin_stop(session, charge=lambda: _take_a_change(claims))
         placement.announce(session)
-        placement.finish_stop(session)  # not yet gone: the keeper goes on
+        placement.finish_stop(session, within_s=deadline.left_s())  # not yet gone: the keeper goes on
         session.refresh_from_db()
     return state_of(claims.room, session)
 
@@ -76,24 +93,29 @@ def _take_a_change(claims: RoomClaims) -> None:
     throttles.take(CHANGES_IN_ROOM, claims.room)
 
 
-def _make_way(session: Session | None, presence: Presence) -> None:
+def _make_way(session: Session | None, presence: Presence, deadline: Deadline) -> None:
     """A session of an earlier meeting, or one that is being stopped, ends before the next begins."""
     if session is None:
         return
     if session.room_sid != presence.room_sid:
         leases.end_session(session, reason=Reason.ROOM_EMPTY)
-    elif session.state == State.STOPPING and not placement.finish_stop(session):
+    elif session.state == State.STOPPING and not placement.finish_stop(
+        session, within_s=deadline.left_s() / 2
+    ):
         raise StillStopping
 
 
 def _presence_now(claims: RoomClaims) -> Presence:
     presence = require_presence(room=claims.room, identity=claims.identity)
-    cache.set(_presence_key(claims), presence, PRESENCE_SEEN_FOR_S)
+    with contextlib.suppress(RedisError):  # a cache that is away has seen nobody
+        cache.set(_presence_key(claims), presence, PRESENCE_SEEN_FOR_S)
     return presence
 
 
 def _presence_lately(claims: RoomClaims) -> Presence:
-    seen = cache.get(_presence_key(claims))
+    seen = None
+    with contextlib.suppress(RedisError):
+        seen = cache.get(_presence_key(claims))
     return seen if isinstance(seen, Presence) else _presence_now(claims)
 
 

@@ -5,11 +5,13 @@ import os
 import signal
 import socket
 import threading
+import time
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, close_old_connections
+from django.db import Error as DatabaseProblem
+from django.db import connections
 from prometheus_client import Counter, Gauge, start_http_server
 
 from backend.keeper.readiness import BackendWatch
@@ -21,6 +23,7 @@ from backend.throttles.services import forget_old_counts
 logger = logging.getLogger(__name__)
 
 ROUND_EVERY_S = 0.25
+FORGET_EVERY_S = 60.0
 
 ROUNDS = Counter("roomscribe_keeper_rounds", "Rounds of this keeper", ["outcome"])
 WORKERS_JUDGED = Gauge("roomscribe_keeper_judges_workers", "1 while silence counts against a worker")
@@ -38,20 +41,29 @@ class Command(BaseCommand):
         if settings.KEEPER_METRICS_PORT:
             start_http_server(settings.KEEPER_METRICS_PORT)
         logger.info("keeper started")
+        forgets_at_s = 0.0
         while not ended.wait(ROUND_EVERY_S):
             self._round(holder, watch)
+            if time.monotonic() > forgets_at_s:
+                forgets_at_s = time.monotonic() + FORGET_EVERY_S
+                self._forget()
 
     def _round(self, holder: str, watch: BackendWatch) -> None:
         workers_judged = watch.has_answered_without_a_break()
         try:
-            close_old_connections()
             WORKERS_JUDGED.set(workers_judged)
             is_mine = is_my_turn(holder)
             ROUNDS.labels("acted" if is_mine else "stood by").inc()
             if is_mine:
-                keep(workers_judged=workers_judged)
-                forget_old_workers()
-                forget_old_counts()
-        except DatabaseError as exc:  # away for now; the next round finds it again
+                keep(workers_judged=workers_judged, may_go_on=lambda: is_my_turn(holder))
+        except DatabaseProblem as exc:  # away for now; the next round finds it again
             ROUNDS.labels("failed").inc()
             logger.warning("database unavailable", extra={"error": type(exc).__name__})
+            connections.close_all()
+
+    def _forget(self) -> None:
+        try:
+            forget_old_workers()
+            forget_old_counts()
+        except DatabaseProblem:
+            connections.close_all()
