@@ -123,6 +123,26 @@ def test_audio_too_old_to_be_shown_is_forgotten() -> None:
     audio = Unconfirmed()
     audio.add(passage(0, 50, begins=True))
 
-    assert not audio.forget_before(0)
-    assert audio.forget_before(20)
+    audio.forget_before(20)
     assert taken(audio) == list(range(20, 50))
+
+
+def test_audio_that_went_before_its_utterance_was_confirmed_is_noticed_once() -> None:
+    audio = Unconfirmed(limit_frames=100)
+    audio.add(passage(0, 50, begins=True, ends=True))
+    assert not audio.rewind()
+    audio.add(passage(60, 51, begins=True))  # one too many
+
+    assert audio.rewind()
+    assert not audio.rewind()
+    audio.forget_before(10)
+    assert audio.rewind()
+
+
+def test_audio_that_went_from_an_utterance_confirmed_since_is_not_missed() -> None:
+    audio = Unconfirmed(limit_frames=100)
+    audio.add(passage(0, 50, begins=True, ends=True))
+    audio.add(passage(60, 51, begins=True))
+    audio.confirm(1)
+
+    assert not audio.rewind()

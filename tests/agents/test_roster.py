@@ -74,6 +74,27 @@ def test_a_loss_that_nobody_answers_is_not_kept_for_ever(roster: Roster) -> None
     assert roster.reports(now=31.0) == ()
 
 
+def test_a_job_that_never_came_is_forgotten_and_refused_should_it_come_after_all() -> None:
+    roster = Roster()
+    roster.claimed(CLAIM, now=0.0)
+    lost = roster.reports(now=16.0)
+    assert lost[0].report.lost
+    assert roster.has_jobs()
+    roster.answered(lost)
+
+    assert not roster.has_jobs()
+    assert not roster.serves(KEY)
+    assert roster.connected(KEY, now=17.0) is None
+
+
+def test_a_job_that_never_came_is_not_kept_for_ever_though_nobody_answers() -> None:
+    roster = Roster()
+    roster.claimed(CLAIM, now=0.0)
+
+    assert roster.reports(now=31.0) == ()
+    assert not roster.has_jobs()
+
+
 def test_only_a_claimed_job_may_connect_and_only_once(roster: Roster) -> None:
     assert roster.connected(KEY, now=0.0) is None
     assert roster.connected(JobKey(session="s", generation=2), now=0.0) is None

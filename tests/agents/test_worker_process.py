@@ -69,10 +69,18 @@ async def nobody_left(processes: list[psutil.Process], *, timeout_s: float) -> N
 
 
 async def agent_gone(server: LiveKitServer, room: str, *, timeout_s: float) -> None:
+    await _agent_is(False, server, room, timeout_s)
+
+
+async def agent_there(server: LiveKitServer, room: str, *, timeout_s: float) -> None:
+    await _agent_is(True, server, room, timeout_s)
+
+
+async def _agent_is(there: bool, server: LiveKitServer, room: str, timeout_s: float) -> None:
     async with asyncio.timeout(timeout_s), server.api() as livekit:
         while True:
             listed = await livekit.room.list_participants(api.ListParticipantsRequest(room=room))
-            if not [p for p in listed.participants if p.kind == api.ParticipantInfo.Kind.AGENT]:
+            if any(p.kind == api.ParticipantInfo.Kind.AGENT for p in listed.participants) is there:
                 return
             await asyncio.sleep(0.05)
 
@@ -164,6 +172,24 @@ async def test_told_to_end_while_it_starts_a_worker_is_gone_within_two_seconds(
         assert worker.terminate() < 2
         assert worker.process.returncode == 0
         await nobody_left(family, timeout_s=1)
+
+
+async def test_told_to_end_while_a_job_waits_for_its_first_order_it_does_not_wait(
+    worker: RunningWorker,
+    livekit_server: LiveKitServer,
+    backend_server: BackendDouble,
+    viewer: Viewer,
+    room_name: str,
+) -> None:
+    lease = backend_server.lease(room_name)
+    lease.order = None
+    await backend_server.dispatch(livekit_server, lease, agent_name=worker.agent_name)
+    await backend_server.report(lease, state=State.JOINING)
+    await agent_there(livekit_server, room_name, timeout_s=5)
+
+    assert await asyncio.to_thread(worker.terminate) < 3
+    assert await backend_server.report(lease, lost=True)
+    await agent_gone(livekit_server, room_name, timeout_s=1)
 
 
 async def test_told_to_end_in_the_middle_of_a_sentence_the_sentence_gets_its_final_first(

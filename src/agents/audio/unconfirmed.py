@@ -28,6 +28,8 @@ class Unconfirmed:
         self._taken = 0
         self._limit_frames = limit_frames
         self._utterance = 0
+        self._confirmed = 0
+        self._torn = 0  # the newest utterance that has lost frames
         self.dropped_frames = 0
 
     @property
@@ -55,8 +57,7 @@ class Unconfirmed:
                 )
             )
         while len(self._pieces) > self._limit_frames:
-            self._drop_oldest()
-            self.dropped_frames += 1
+            self._lose_oldest()
 
     def end(self) -> None:
         """The utterance under way has ended without another frame."""
@@ -77,20 +78,29 @@ class Unconfirmed:
 
     def confirm(self, utterance: int) -> None:
         """The engine has said all it will of this utterance and those before it."""
+        self._confirmed = max(self._confirmed, utterance)
         while self._pieces and self._pieces[0].utterance <= utterance:
             self._drop_oldest()
 
-    def forget_before(self, number: int) -> bool:
-        """Drop audio before frame `number`, too old to be worth showing; true when any went."""
-        before = len(self._pieces)
+    def forget_before(self, number: int) -> None:
+        """Drop audio before frame `number`, too old to be worth showing."""
         while self._pieces and self._pieces[0].number < number:
-            self._drop_oldest()
-        self.dropped_frames += before - len(self._pieces)
-        return len(self._pieces) < before
+            self._lose_oldest()
 
-    def rewind(self) -> None:
-        """A new stream begins: everything unconfirmed is to be given again."""
+    def rewind(self) -> bool:
+        """A new stream begins: everything unconfirmed is to be given again.
+
+        True when since the last time frames of an unconfirmed utterance went: the engine will not hear again
+        all that the open segment was made of.
+        """
         self._taken = 0
+        is_torn, self._torn = self._torn > self._confirmed, 0
+        return is_torn
+
+    def _lose_oldest(self) -> None:
+        self._torn = self._pieces[0].utterance
+        self.dropped_frames += 1
+        self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         self._pieces.popleft()

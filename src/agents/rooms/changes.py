@@ -5,7 +5,7 @@ can be lost or come in a wrong order, and nothing has to be queued.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 from livekit import rtc
@@ -20,7 +20,12 @@ HEARD_KINDS = frozenset(
     }
 )
 """People. Never agents or egress."""
-HEARD_SOURCES = frozenset({rtc.TrackSource.SOURCE_MICROPHONE, rtc.TrackSource.SOURCE_UNKNOWN})
+MICROPHONE_SOURCES = (rtc.TrackSource.SOURCE_MICROPHONE, rtc.TrackSource.SOURCE_UNKNOWN)
+"""The likelier to be one first."""
+SCREEN_SOURCES = (rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO,)
+MICROPHONES_PER_PERSON = 2
+SCREENS_PER_PERSON = 1
+"""Each track may take one of the engine's sessions, and a participant can publish any number of tracks."""
 
 RETRY_SUBSCRIPTION_AFTER_S = 1.0
 
@@ -101,11 +106,24 @@ class RoomChanges:
 def microphones(
     participants: Iterable[rtc.RemoteParticipant], *, screen_share_audio: bool
 ) -> Iterable[Microphone]:
-    """The audio tracks of people, muted ones too."""
-    sources = HEARD_SOURCES | ({rtc.TrackSource.SOURCE_SCREENSHARE_AUDIO} if screen_share_audio else set())
+    """The audio tracks of people, muted ones too; of each person only a few."""
     for participant in participants:
         if participant.kind not in HEARD_KINDS:
             continue
-        for publication in participant.track_publications.values():
-            if publication.kind == rtc.TrackKind.KIND_AUDIO and publication.source in sources:
-                yield Microphone(participant=participant, publication=publication)
+        heard = _audio(participant, MICROPHONE_SOURCES)[:MICROPHONES_PER_PERSON]
+        if screen_share_audio:
+            heard += _audio(participant, SCREEN_SOURCES)[:SCREENS_PER_PERSON]
+        for publication in heard:
+            yield Microphone(participant=participant, publication=publication)
+
+
+def _audio(
+    participant: rtc.RemoteParticipant, sources: Sequence[rtc.TrackSource.ValueType]
+) -> list[rtc.RemoteTrackPublication]:
+    """By source, and then as they were published, so that a new track does not displace one that is heard."""
+    return [
+        publication
+        for source in sources
+        for publication in participant.track_publications.values()
+        if publication.kind == rtc.TrackKind.KIND_AUDIO and publication.source == source
+    ]

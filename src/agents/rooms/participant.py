@@ -100,7 +100,7 @@ class ParticipantPipeline:
         self._unconfirmed = Unconfirmed()
         self._has_audio, self._has_confirmed = asyncio.Event(), asyncio.Event()
         self._finish_wanted = asyncio.Event()
-        self._heard_frames = 0
+        self._heard_frames = self._logged_dropped_frames = 0
         self._ended: deque[int] = deque()  # utterances whose end the stream was given, in order
         self._is_finishing = False
         self._has_progressed = False
@@ -129,8 +129,12 @@ class ParticipantPipeline:
                 async with asyncio.timeout(patience_s):
                     await self._deliver(self._segmenter.close())
                     await asyncio.gather(*(sink.drained() for sink in self._sinks))
-            await _ended(listening, recognising, finishing, *sinking)
-            await self._frames.aclose()
+            # Then the track, which keeps the room from being left.
+            try:
+                await _ended(listening)
+                await self._frames.aclose()
+            finally:
+                await _ended(recognising, finishing, *sinking)
 
     def finish(self) -> None:
         """Stop listening, so that `run` comes to its end with the last words."""
@@ -167,6 +171,7 @@ class ParticipantPipeline:
         """A stream while somebody speaks; another when it fails."""
         failures = 0
         while True:
+            self._log_dropped()
             await self._audio_waits()
             try:
                 await self._one_stream()
@@ -189,10 +194,21 @@ class ParticipantPipeline:
         if failures >= TROUBLE_AFTER_FAILURES or refused:
             self.progress.note_trouble(_reason(error))
         await asyncio.sleep(REFUSED_RETRY_S if refused else backoff_s(failures, jitter=random.random()))
-        if self._unconfirmed.forget_before(self._heard_frames - round(WORTH_SHOWING_S * FRAMES_PER_S)):
+        self._unconfirmed.forget_before(self._heard_frames - round(WORTH_SHOWING_S * FRAMES_PER_S))
+        if self._unconfirmed.is_empty:
+            # No stream will be tried before somebody speaks, so none could say that the engine is back.
+            self.progress.note_trouble(None)
+        if self._unconfirmed.rewind():
             await self._deliver(self._segmenter.close())
-        self._unconfirmed.rewind()
         self._segmenter.catch_up()
+
+    def _log_dropped(self) -> None:
+        dropped_frames = self._unconfirmed.dropped_frames
+        if dropped_frames > self._logged_dropped_frames:
+            logger.warning(
+                "audio was dropped", extra={"frames": dropped_frames - self._logged_dropped_frames}
+            )
+        self._logged_dropped_frames = dropped_frames
 
     async def _one_stream(self) -> None:
         """Until nobody has spoken for a while. Raises whatever the engine's stream raises."""

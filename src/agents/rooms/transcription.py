@@ -108,11 +108,19 @@ class Transcription:
             ):
                 self._end(sid)
         for sid, microphone in plain.items():
-            track = microphone.publication.track
-            if track is None:
-                self._subscribe(microphone)
-            elif not microphone.publication.muted and sid not in self._running:
-                self._start(microphone, track, tasks)
+            try:
+                self._take_up(microphone, tasks)
+            except Exception:
+                # livekit may raise anything, and one track's trouble is not the room's.
+                logger.exception("a track could not be taken up", extra={"track_sid": sid})
+                asyncio.get_running_loop().call_later(RESTART_AFTER_S, self._changes.look_again)
+
+    def _take_up(self, microphone: Microphone, tasks: asyncio.TaskGroup) -> None:
+        track = microphone.publication.track
+        if track is None:
+            self._subscribe(microphone)
+        elif not microphone.publication.muted and microphone.track_sid not in self._running:
+            self._start(microphone, track, tasks)
 
     def _note_encryption(self, microphones: tuple[Microphone, ...]) -> None:
         is_encrypted = bool(microphones) and all(microphone.is_encrypted for microphone in microphones)
@@ -123,8 +131,8 @@ class Transcription:
     def _subscribe(self, microphone: Microphone) -> None:
         # After a full reconnect the same track comes back as another publication.
         if self._asked_for.get(microphone.track_sid) is not microphone.publication:
-            self._asked_for[microphone.track_sid] = microphone.publication
             microphone.publication.set_subscribed(True)
+            self._asked_for[microphone.track_sid] = microphone.publication
 
     def _start(self, microphone: Microphone, track: rtc.Track, tasks: asyncio.TaskGroup) -> None:
         pipeline = self._make_pipeline(microphone, track)

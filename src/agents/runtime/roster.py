@@ -42,6 +42,11 @@ class _Job:
     gone: bool = False
     told_lost: bool = False
 
+    @property
+    def has_no_process(self) -> bool:
+        """Whether it ended or never came; should it come after all, it is refused."""
+        return self.gone or not self.connected
+
 
 class Roster:
     """Jobs by lease."""
@@ -87,7 +92,7 @@ class Roster:
         self._jobs = {
             key: job
             for key, job in self._jobs.items()
-            if not (job.gone and now - job.heard_at > FORGET_LOST_AFTER_S)
+            if not (job.has_no_process and now - job.heard_at > FORGET_LOST_AFTER_S)
         }
         return tuple(
             replace(job.tick, report=replace(job.tick.report, lost=True, speaking=0)) if lost else job.tick
@@ -102,7 +107,7 @@ class Roster:
             key = key_of(tick.report)
             if tick.report.lost and (job := self._jobs.get(key)):
                 job.told_lost = True
-                if job.gone:
+                if job.has_no_process:
                     del self._jobs[key]
 
     def speaking(self, *, now: float) -> int:

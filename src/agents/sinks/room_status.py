@@ -10,6 +10,8 @@ from contract import names, shapes
 from contract.status import Status
 
 SEND_TIMEOUT_S = 2.0
+RETRY_AFTER_S = 0.2
+TRIES = 5
 FENCE_POLL_S = 0.05
 NEWCOMERS_LIMIT = 1_000
 
@@ -41,22 +43,33 @@ class RoomStatus:
 
     async def run(self) -> None:
         """Until cancelled."""
+        failures = 0
         while True:
             await self._has_work.wait()
             while not self._fence.is_open(now=asyncio.get_running_loop().time()):  # noqa: ASYNC110 - it also closes by time
                 await asyncio.sleep(FENCE_POLL_S)
             self._has_work.clear()
-            status = self._status
-            newcomers, self._newcomers = list(self._newcomers), {}
-            if status is None:
-                continue
-            if self._told is None or _without_lag(status) != _without_lag(self._told):
-                self._told = status
-                await self._send(status, to=None)
-            elif newcomers:
-                await self._send(status, to=newcomers)
+            failures = 0 if await self._all_are_told() else (failures + 1) % TRIES
+            if failures:
+                await asyncio.sleep(RETRY_AFTER_S)
+                self._has_work.set()
 
-    async def _send(self, status: Status, *, to: list[str] | None) -> None:
+    async def _all_are_told(self) -> bool:
+        """Tell whoever is still to be told; what could not be sent stays to be told."""
+        status = self._status
+        if status is None:
+            return True  # newcomers will be told with everybody else
+        is_news = self._told is None or _without_lag(status) != _without_lag(self._told)
+        newcomers, self._newcomers = self._newcomers, {}
+        if not is_news and not newcomers:
+            return True
+        if not await self._is_sent(status, to=None if is_news else list(newcomers)):
+            self._newcomers = newcomers | self._newcomers
+            return False
+        self._told = status
+        return True
+
+    async def _is_sent(self, status: Status, *, to: list[str] | None) -> bool:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 writer = await self._room.local_participant.stream_text(
@@ -66,6 +79,8 @@ class RoomStatus:
                 await writer.aclose()
         except Exception as error:  # noqa: BLE001 - livekit raises bare Exceptions; a lost status is also told over REST
             logger.warning("a status could not be sent", extra={"error": type(error).__name__})
+            return False
+        return True
 
 
 def _without_lag(status: Status) -> tuple[object, ...]:

@@ -47,7 +47,7 @@ class RoomStream:
                 self._filled.clear()
                 await self._filled.wait()
             elif not self._fence.is_open(now=loop.time()):
-                await asyncio.sleep(FENCE_POLL_S)
+                await self._fence_opens()
             elif segment := self._outbox.take(now=loop.time()):
                 self._has_room.set()
                 await self._send(segment)
@@ -65,10 +65,15 @@ class RoomStream:
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + GIVE_UP_FINAL_AFTER_S
         while not await self._is_sent(segment) and segment.is_final:
-            if loop.time() > give_up_at or not self._fence.is_open(now=loop.time()):
+            if loop.time() > give_up_at:
                 logger.warning("a final could not be sent", extra={"segment_id": segment.id})
                 return
             await asyncio.sleep(RETRY_AFTER_S)
+            await self._fence_opens()  # however long that takes, it is tried once more
+
+    async def _fence_opens(self) -> None:
+        while not self._fence.is_open(now=asyncio.get_running_loop().time()):  # noqa: ASYNC110 - it also closes by time
+            await asyncio.sleep(FENCE_POLL_S)
 
     async def _is_sent(self, segment: Segment) -> bool:
         try:

@@ -92,6 +92,7 @@ class RoomJob:
         self._sequence = Sequence(line.claim.first_sequence)
         self._state: State = State.JOINING
         self._reason: Reason | None = None
+        self._connecting: asyncio.Task[None] | None = None
         self._transcription: Transcription | None = None
         self._is_leaving = False
 
@@ -102,15 +103,17 @@ class RoomJob:
         leasing = asyncio.create_task(self._lease.run(), name="lease")
         over = asyncio.create_task(self._lease.is_over.wait(), name="over")
         working = asyncio.create_task(self._join_and_transcribe(), name="work")
+        finishing = asyncio.create_task(self._end_if_nothing_has_begun(), name="finish")
         try:
             await asyncio.wait({leasing, over, working}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             # No report says so: once the worker sees us gone it reports the job lost, and the lease goes on.
             self._is_leaving = True
-            for task in (working, over, leasing):
+            doing = {working, over, leasing, finishing}
+            for task in doing:
                 task.cancel()
             try:
-                await asyncio.wait({working, over, leasing}, timeout=CLOSE_TIMEOUT_S)
+                await asyncio.wait(doing, timeout=CLOSE_TIMEOUT_S)
                 await asyncio.sleep(FLUSH_S)
             finally:
                 # Also when cancelled meanwhile, as livekit does once the worker is gone: the request to leave
@@ -120,11 +123,21 @@ class RoomJob:
             if task.done() and not task.cancelled():
                 task.result()
 
+    async def _end_if_nothing_has_begun(self) -> None:
+        """Told to finish: a transcription does so itself; a job that waits to begin, or has failed, just leaves."""
+        await self._lease.is_to_finish.wait()
+        if self._transcription is None:
+            self._lease.is_over.set()
+
     async def _join_and_transcribe(self) -> None:
         """The backend is asked for its word meanwhile; without it nothing is begun."""
+        self._connecting = asyncio.create_task(
+            self._context.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE), name="connect"
+        )
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await self._context.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE)
+                # Half-way in, livekit can neither be called back nor leave: `_leave` sees it to its end.
+                await asyncio.shield(self._connecting)
         except (rtc.ConnectError, TimeoutError):
             logger.warning("the room could not be joined")
             return
@@ -225,9 +238,14 @@ class RoomJob:
     async def _leave(self) -> None:
         try:
             async with asyncio.timeout(DISCONNECT_TIMEOUT_S):
+                if self._connecting is not None and not self._connecting.done():
+                    await asyncio.wait({self._connecting})
                 await self._room.disconnect()
         except TimeoutError:
             logger.warning("the room could not be left in time")
+        finally:
+            if self._connecting is not None:
+                self._connecting.cancel()
 
 
 def _judged(transcription: Transcription) -> tuple[State, Reason | None]:
