@@ -128,6 +128,10 @@ class MeetingPage:
             timeout=timeout_s * 1000,
         )
 
+    def open_lines(self) -> Locator:
+        """Lines of the transcript that are not final."""
+        return self.page.locator("[data-testid=transcript-line][data-final=false]")
+
     async def shown(self) -> list[Shown]:
         lines: list[dict[str, Any]] = await self.page.evaluate("window.shown")
         return [Shown(**line) for line in lines]

@@ -87,6 +87,8 @@ async def test_two_people_read_each_other_and_a_stop_ends_it_for_both(
         await bob.until_speaking(identities["Ada"])
         await bob.until_speaking(identities["Ada"], is_speaking=False)
         assert [len(await page.shown()) for page in (ada, bob)] == before
+        for page in (ada, bob):
+            assert await page.open_lines().count() == 0
 
 
 async def test_somebody_without_a_microphone_can_play_sample_speech(stack: RunningStack) -> None:

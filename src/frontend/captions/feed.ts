@@ -6,8 +6,11 @@ import { type Captions, NO_CAPTIONS, withOpenLinesEnded, withSegment } from "./r
 import { parseSegment } from "./segments";
 import { parseStatus, type State, type Status } from "./status";
 
-/** States in which an agent may still end a line. */
-const SPEAKING: ReadonlySet<State> = new Set<State>(["live", "degraded", "stopping"]);
+/** States in which an agent may still end a line; the server may say `joining` a moment after it is live. */
+const SPEAKING: ReadonlySet<State> = new Set<State>(["joining", "live", "degraded", "stopping"]);
+
+/** States in which no agent is coming either: an interim is a late one, and would open a line nobody ends. */
+const OVER: ReadonlySet<State> = new Set<State>(["idle", "failed"]);
 
 export interface FeedListener {
   onCaptions?(captions: Captions): void;
@@ -26,6 +29,7 @@ export class CaptionFeed {
   captions: Captions = NO_CAPTIONS;
   readonly #listener: FeedListener;
   readonly #allowance = new Allowance();
+  #state: State | null = null;
 
   constructor(listener: FeedListener) {
     this.#listener = listener;
@@ -36,10 +40,17 @@ export class CaptionFeed {
     if (topic === TOPIC_STATUS) this.#receiveStatus({ senderIdentity, text });
   }
 
+  /** The state as the page knows it; a message may have been lost, so GET says it too. */
+  follow(state: State): void {
+    this.#state = state;
+    if (!SPEAKING.has(state)) this.#show(withOpenLinesEnded(this.captions));
+  }
+
   #receiveCaption(received: Required<Omit<Message, "topic">>): void {
     if (!this.#allowance.take(received.senderIdentity, performance.now())) return;
     const segment = parseSegment(received);
     if (segment === null) return;
+    if (!segment.isFinal && this.#state !== null && OVER.has(this.#state)) return;
     this.#show(withSegment(this.captions, segment));
   }
 
@@ -49,7 +60,7 @@ export class CaptionFeed {
     const status = parseStatus(text);
     if (status === null) return;
     this.#listener.onStatus?.(status);
-    if (!SPEAKING.has(status.state)) this.#show(withOpenLinesEnded(this.captions));
+    this.follow(status.state);
   }
 
   #show(captions: Captions): void {

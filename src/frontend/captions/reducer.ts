@@ -31,14 +31,8 @@ export function withSegment(captions: Captions, segment: Segment): Captions {
   }
 
   byKey.set(key, segment);
-  const segments = inserted(captions.segments, segment);
-  if (segments.length <= MAX_SEGMENTS) return { segments, byKey };
-
-  // The first to arrive goes, not the lowest sequence: a sequence may be invented, and whoever invents high
-  // ones must not be able to keep everybody else's words out.
-  const [oldestKey, oldest] = byKey.entries().next().value as [string, Segment];
-  byKey.delete(oldestKey);
-  return { segments: segments.filter((other) => other !== oldest), byKey };
+  const grown = withOvertakenEnded({ segments: inserted(captions.segments, segment), byKey }, segment);
+  return grown.segments.length <= MAX_SEGMENTS ? grown : withoutOldestOfLoudest(grown);
 }
 
 /**
@@ -46,12 +40,48 @@ export function withSegment(captions: Captions, segment: Segment): Captions {
  * when none is open. A final that comes after all has a higher revision, and replaces it.
  */
 export function withOpenLinesEnded(captions: Captions): Captions {
-  if (captions.segments.every(({ isFinal }) => isFinal)) return captions;
-  const segments = captions.segments.map((segment) => (segment.isFinal ? segment : { ...segment, isFinal: true }));
+  return withEnded(captions, () => true);
+}
+
+/**
+ * A track has one open line, its newest. An older one was left by a worker that was lost: its successor goes on
+ * under new ids.
+ */
+function withOvertakenEnded(captions: Captions, { speakerIdentity, trackSid }: Segment): Captions {
+  const isOfTrack = (other: Segment): boolean =>
+    other.speakerIdentity === speakerIdentity && other.trackSid === trackSid;
+  const newest = captions.segments.findLast(isOfTrack);
+  return withEnded(captions, (other) => isOfTrack(other) && other !== newest);
+}
+
+/** The same object when none of those is open. */
+function withEnded(captions: Captions, isEnding: (segment: Segment) => boolean): Captions {
+  const isLeftOpen = (segment: Segment): boolean => !segment.isFinal && isEnding(segment);
+  if (!captions.segments.some(isLeftOpen)) return captions;
+  const segments = captions.segments.map((segment) => (isLeftOpen(segment) ? { ...segment, isFinal: true } : segment));
   // Keys go on standing in their order of arrival.
   const ended = new Map(segments.map((segment) => [segmentKey(segment), segment]));
   const byKey = new Map([...captions.byKey.keys()].map((key) => [key, ended.get(key) as Segment]));
   return { segments, byKey };
+}
+
+/**
+ * The first to arrive of whoever has the most goes: a flood pushes out only itself. Not the lowest sequence,
+ * which may be invented.
+ */
+function withoutOldestOfLoudest(captions: Captions): Captions {
+  const counts = new Map<string, number>();
+  for (const { speakerIdentity } of captions.segments) {
+    counts.set(speakerIdentity, (counts.get(speakerIdentity) ?? 0) + 1);
+  }
+  const most = Math.max(...counts.values());
+  const byKey = new Map(captions.byKey);
+  for (const [key, oldest] of byKey) {
+    if (counts.get(oldest.speakerIdentity) !== most) continue;
+    byKey.delete(key);
+    return { segments: captions.segments.filter((other) => other !== oldest), byKey };
+  }
+  return captions;
 }
 
 /** Place and start are fixed by the first revision seen, and a final stays one: lines never jump. */

@@ -34,7 +34,11 @@ export function namesIn(room: Room): NameOf {
  * that what a newcomer is sent at once is not missed.
  */
 export function attachCaptions(room: Room, listener: FeedListener): () => void {
-  const feed = new CaptionFeed(listener);
+  return attachFeed(room, new CaptionFeed(listener));
+}
+
+/** The same for a feed of one's own, which can then also be told the state that GET answers (`feed.follow`). */
+export function attachFeed(room: Room, feed: CaptionFeed): () => void {
   let isAttached = true;
   const receive = (message: Message): void => {
     if (isAttached) feed.receive(message);

@@ -1,9 +1,13 @@
 // The participant token: the page's pass to the API, renewed for as long as the meeting lasts.
 
+import { ApiError } from "./api";
+
 const LONGEST_MS = 10 * 60_000;
 const SHORTEST_MS = 1_000;
 const FIRST_RETRY_MS = 2_000;
 const LAST_RETRY_MS = 30_000;
+/** As long as whoever pressed a button is kept waiting for a renewal. */
+const PATIENCE_MS = 2_000;
 
 interface Times {
   readonly exp?: unknown;
@@ -32,22 +36,26 @@ function payloadOf(token: string): Times {
   }
 }
 
-export type Renew = (token: string) => Promise<string>;
+export interface CredentialOptions {
+  readonly renew: (token: string) => Promise<string>;
+  /** Called once, when the server no longer takes the token: nothing can renew it any more. */
+  readonly onRefused: () => void;
+}
 
 /** `token` is always the newest; `end()` when the meeting is over. */
 export class Credential {
   token: string;
-  readonly #renew: Renew;
+  readonly #options: CredentialOptions;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #dueAtMs = 0;
   #failures = 0;
-  #isRenewing = false;
+  #renewal: Promise<void> | null = null;
   #hasEnded = false;
 
-  constructor(token: string, renew: Renew) {
+  constructor(token: string, options: CredentialOptions) {
     this.token = token;
-    this.#renew = renew;
-    this.#waitMs(renewalDelayMs(token, Date.now()));
+    this.#options = options;
+    this.#waitUntilDue();
   }
 
   end(): void {
@@ -55,34 +63,53 @@ export class Credential {
     clearTimeout(this.#timer);
   }
 
-  /** For when timers may have stood still: the page comes back to the foreground. */
-  renewIfDue(): void {
-    if (Date.now() >= this.#dueAtMs) void this.#renewNow();
+  /**
+   * For when timers may have stood still, and before what needs the token: resolves when a renewal that is due
+   * is over, or after PATIENCE_MS.
+   */
+  async renewedIfDue(): Promise<void> {
+    if (Date.now() < this.#dueAtMs && this.#renewal === null) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const patience = new Promise<void>((over) => (timer = setTimeout(over, PATIENCE_MS)));
+    await Promise.race([this.#renewNow(), patience]);
+    clearTimeout(timer);
   }
 
   async #renewNow(): Promise<void> {
-    if (this.#isRenewing || this.#hasEnded) return;
-    this.#isRenewing = true;
-    clearTimeout(this.#timer);
-    const delayMs = await this.#renewed();
-    this.#isRenewing = false;
-    if (!this.#hasEnded) this.#waitMs(delayMs);
+    if (this.#hasEnded) return;
+    this.#renewal ??= this.#renewOnce().finally(() => (this.#renewal = null));
+    await this.#renewal;
   }
 
-  /** Milliseconds until the next renewal, or until this one is tried again. */
-  async #renewed(): Promise<number> {
+  async #renewOnce(): Promise<void> {
+    clearTimeout(this.#timer);
     try {
-      this.token = await this.#renew(this.token);
+      const token = await this.#options.renew(this.token);
+      if (this.#hasEnded) return;
+      this.token = token;
       this.#failures = 0;
-      return renewalDelayMs(this.token, Date.now());
-    } catch {
+      this.#waitUntilDue();
+    } catch (error) {
+      if (this.#hasEnded) return;
+      if (error instanceof ApiError && error.code === "token_refused") return this.#giveUp();
       this.#failures += 1;
-      return Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.#failures - 1));
+      // It stays due: whatever says that the network is back need not wait for this.
+      this.#tryInMs(Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.#failures - 1)));
     }
   }
 
-  #waitMs(delayMs: number): void {
+  #giveUp(): void {
+    this.end();
+    this.#options.onRefused();
+  }
+
+  #waitUntilDue(): void {
+    const delayMs = renewalDelayMs(this.token, Date.now());
     this.#dueAtMs = Date.now() + delayMs;
+    this.#tryInMs(delayMs);
+  }
+
+  #tryInMs(delayMs: number): void {
     this.#timer = setTimeout(() => void this.#renewNow(), delayMs);
   }
 }

@@ -1,7 +1,7 @@
 // One meeting, from joining to leaving: connects the room with what is on the page.
 
 import { DisconnectReason, type RemoteTrackPublication, Room, RoomEvent, Track } from "livekit-client";
-import { attachCaptions, type Captions, namesIn, RoomCaptionsElement, SpeakerColours, type Status } from "../captions";
+import { attachFeed, CaptionFeed, type Captions, namesIn, RoomCaptionsElement, SpeakerColours, type Status } from "../captions";
 import type { Api, Config, ConnectionDetails } from "./api";
 import { Credential } from "./credential";
 import { byTestId, say } from "./dom";
@@ -49,14 +49,20 @@ export class Meeting {
   constructor(options: MeetingOptions) {
     const { api, details } = options;
     this.#options = options;
-    this.#credential = new Credential(details.participantToken, (token) => api.renewedToken(token));
+    this.#credential = new Credential(details.participantToken, {
+      renew: (token) => api.renewedToken(token),
+      onRefused: () => options.notices.show("credential", refusalWords("token_refused")),
+    });
     this.#microphone = new Microphone(this.#room.localParticipant, () => this.#showMicrophone());
     this.#subtitles = new Subtitles({
       room: details.roomName,
       api,
       credential: this.#credential,
       listener: {
-        onState: (status, busy, trouble) => this.#showState(status, busy, trouble),
+        onState: (status, busy, trouble) => {
+          if (status !== null) feed.follow(status.state);
+          this.#showState(status, busy, trouble);
+        },
         onRefused: (code) => options.notices.show("subtitles", refusalWords(code)),
       },
     });
@@ -81,13 +87,14 @@ export class Meeting {
       colours,
       nameOf,
     });
-    this.#detachCaptions = attachCaptions(this.#room, {
+    const feed = new CaptionFeed({
       onCaptions: (said: Captions) => {
         captions.show(said);
         this.#transcript.show(said);
       },
       onStatus: (status) => this.#subtitles.hear(status),
     });
+    this.#detachCaptions = attachFeed(this.#room, feed);
     this.#listen(() => {
       captions.refresh();
       this.#transcript.refresh();
@@ -133,14 +140,17 @@ export class Meeting {
       .on(RoomEvent.Reconnecting, () => notices.show("connection", "The connection was lost. Reconnecting…"))
       .on(RoomEvent.Reconnected, () => {
         notices.clear("connection");
-        void this.#subtitles.refresh();
+        void this.#credential.renewedIfDue().then(() => this.#subtitles.refresh());
       })
       .on(RoomEvent.Disconnected, (reason) => this.#leave(endWords(reason)));
     document.addEventListener("visibilitychange", this.#returned);
+    addEventListener("pageshow", this.#returned);
+    addEventListener("online", this.#returned);
   }
 
+  /** Timers may have stood still, or the network been away. */
   readonly #returned = (): void => {
-    if (!document.hidden) this.#credential.renewIfDue();
+    if (!document.hidden) void this.#credential.renewedIfDue();
   };
 
   #offerControls(): void {
@@ -264,7 +274,9 @@ export class Meeting {
   #end(): void {
     this.#hasEnded = true;
     document.removeEventListener("visibilitychange", this.#returned);
-    this.#microphone.stopSample();
+    removeEventListener("pageshow", this.#returned);
+    removeEventListener("online", this.#returned);
+    this.#microphone.end();
     this.#credential.end();
     this.#subtitles.end();
     this.#detachCaptions();

@@ -13,6 +13,7 @@ export class Microphone {
   readonly #onChange: () => void;
   #sample: { readonly track: MediaStreamTrack; readonly stop: () => void } | null = null;
   #isStarting = false;
+  #hasEnded = false;
 
   constructor(participant: LocalParticipant, onChange: () => void) {
     this.#participant = participant;
@@ -48,19 +49,28 @@ export class Microphone {
     this.#isStarting = true;
     this.#onChange();
     const interrupted = this.#publication;
-    const wasMuted = interrupted?.isMuted ?? false;
+    let isSilent = interrupted?.isMuted ?? true;
     const audio = new AudioContext();
     try {
       const clip = await decoded(url, audio);
+      isSilent = interrupted?.isMuted ?? true;
       if (interrupted?.track) await this.#participant.unpublishTrack(interrupted.track);
-      await this.#say(clip, audio);
+      const wasMutedMeanwhile = await this.#say(clip, audio);
+      isSilent ||= wasMutedMeanwhile;
     } finally {
       await audio.close();
       this.#sample = null;
       this.#isStarting = false;
       this.#onChange();
+      // Whoever was silent stays unpublished until Unmute: a microphone is published open, and muted too late.
+      if (!isSilent && !this.#hasEnded && this.#publication === undefined) await this.open();
     }
-    if (interrupted !== undefined) await this.#resume(wasMuted);
+  }
+
+  /** The meeting is over: nothing is opened any more. */
+  end(): void {
+    this.#hasEnded = true;
+    this.stopSample();
   }
 
   /** End a clip early. */
@@ -72,17 +82,19 @@ export class Microphone {
     return this.#participant.getTrackPublication(Track.Source.Microphone);
   }
 
-  async #say(clip: AudioBuffer, audio: AudioContext): Promise<void> {
+  /** Whether it was muted on the way. */
+  async #say(clip: AudioBuffer, audio: AudioContext): Promise<boolean> {
     const voice = new AudioBufferSourceNode(audio, { buffer: clip });
     const sink = new MediaStreamAudioDestinationNode(audio, { channelCount: 1 });
     voice.connect(sink);
     const [track] = sink.stream.getAudioTracks();
-    if (track === undefined) return;
+    if (track === undefined) return false;
 
     const isStopped = new Promise<void>((stop) => {
       this.#sample = { track, stop };
     });
     await audio.resume();
+    if (this.#hasEnded) return true;
     const heard = this.#heardBySomebody();
     await this.#participant.publishTrack(track, { source: Track.Source.Microphone, name: "sample" });
     this.#isStarting = false;
@@ -93,7 +105,9 @@ export class Microphone {
     voice.start(audio.currentTime + LEAD_IN_MS / 1000);
     const wasStopped = await Promise.race([isOver.then(() => false), isStopped.then(() => true)]);
     if (!wasStopped) await Promise.race([wait(TAIL_MS), isStopped]);
+    const wasMuted = this.isMuted;
     await this.#participant.unpublishTrack(track);
+    return wasMuted;
   }
 
   #heardBySomebody(): Promise<unknown> {
@@ -101,12 +115,6 @@ export class Microphone {
       this.#participant.once(ParticipantEvent.LocalTrackSubscribed, () => heard()),
     );
     return Promise.race([listener, wait(LISTENER_TIMEOUT_MS)]);
-  }
-
-  async #resume(wasMuted: boolean): Promise<void> {
-    await this.#participant.setMicrophoneEnabled(true);
-    if (wasMuted) await this.#publication?.mute();
-    this.#onChange();
   }
 }
 

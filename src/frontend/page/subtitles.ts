@@ -15,7 +15,7 @@ export type Busy = "starting" | "stopping" | null;
 export interface SubtitlesOptions {
   readonly room: string;
   readonly api: Api;
-  readonly credential: Pick<Credential, "token">;
+  readonly credential: Pick<Credential, "token" | "renewedIfDue">;
   readonly listener: SubtitlesListener;
 }
 
@@ -91,6 +91,7 @@ export class Subtitles {
     if (this.#busy !== null) return;
     this.#busy = busy;
     this.#tell();
+    await this.#options.credential.renewedIfDue();
     const heardBefore = this.#heard;
     try {
       const status = await command();
@@ -113,10 +114,15 @@ export class Subtitles {
     } catch (error) {
       this.#failures += 1;
       // Once may be a hiccup, or a presence the server has not seen yet.
-      if (this.#failures > 1) this.#trouble = codeOf(error);
+      if (this.#failures > 1) this.#trouble = this.#troubleOf(codeOf(error));
       this.#tell();
       return null;
     }
+  }
+
+  /** A token that has ended is told by its credential; messages of the room still say the true state. */
+  #troubleOf(code: string): string | null {
+    return code === "token_refused" && this.status !== null ? null : code;
   }
 
   #take(status: Status): void {

@@ -124,3 +124,9 @@ test.each([
   setText(line, after);
   expect(line.textContent).toBe(after);
 });
+
+test("a line that a newer one ends is read out, once", () => {
+  say(said({ text: "lost" }), said({ text: "goes on", id: "s2", sequence: 1_000 }));
+  say(said({ text: "lost after all", revision: 1, isFinal: true }));
+  expect(announced()).toEqual(["Ada: lost"]);
+});

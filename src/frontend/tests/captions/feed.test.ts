@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { Allowance } from "../../captions/allowance";
 import { CaptionFeed, type Message } from "../../captions/feed";
-import type { Status } from "../../captions/status";
+import type { State, Status } from "../../captions/status";
 import { receivedText } from "../golden";
 
 const STATUS = JSON.stringify({ state: "live", engine: "embedded", language: "en", behind_ms: null, reason: null });
@@ -78,4 +78,28 @@ test("when nobody speaks for the room any more, open lines end as they stand", (
   };
   expect(["live", "degraded", "stopping"].map(isFinalAfter)).toEqual([false, false, false]);
   expect(["idle", "failed", "waiting_for_worker"].map(isFinalAfter)).toEqual([true, true, true]);
+});
+
+test("a state learnt from the server ends open lines too", () => {
+  const isFinalAfter = (state: State): boolean | undefined => {
+    const feed = new CaptionFeed({});
+    feed.receive(caption({ attributes: { "lk.transcription_final": "false" } }));
+    feed.follow(state);
+    return feed.captions.segments[0]?.isFinal;
+  };
+  expect((["live", "joining"] as const).map(isFinalAfter)).toEqual([false, false]);
+  expect((["idle", "failed", "waiting_for_worker"] as const).map(isFinalAfter)).toEqual([true, true, true]);
+});
+
+test("an interim that comes late opens no line again, a final is welcome", () => {
+  const textsIn = (state: State, final: string): string[] => {
+    const feed = new CaptionFeed({});
+    feed.follow(state);
+    feed.receive(caption({ attributes: { "lk.transcription_final": final } }));
+    return feed.captions.segments.map(({ text }) => text);
+  };
+  for (const state of ["idle", "failed"] as const) {
+    expect([textsIn(state, "false"), textsIn(state, "true")]).toEqual([[], ["good morning"]]);
+  }
+  expect(textsIn("live", "false")).toEqual(["good morning"]);
 });

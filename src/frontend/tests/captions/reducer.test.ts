@@ -109,3 +109,25 @@ test("open lines are taken as they stand, once, and a later final still replaces
   expect([...ended.byKey.keys()]).toEqual([...open.byKey.keys()]);
   expect(texts(withSegment(ended, said({ text: "good morning", revision: 1, isFinal: true })))).toEqual(["good morning", "hello"]);
 });
+
+test("a newer line of a track ends the open ones before it, and no other speaker's", () => {
+  const captions = after(
+    said({ text: "lost" }),
+    said({ text: "other track", id: "s2", sequence: 2, trackSid: "TR_2" }),
+    said({ text: "other speaker", id: "s3", sequence: 3, speakerIdentity: "bob" }),
+    said({ text: "goes on", id: "s4", sequence: 1_000 }),
+    said({ text: "overtaken", id: "s5", sequence: 4 }),
+  );
+  expect(captions.segments.filter(({ isFinal }) => isFinal).map(({ text }) => text)).toEqual(["lost", "overtaken"]);
+  for (const segment of captions.segments) expect(captions.byKey.get(`${segment.id} ${segment.speakerIdentity}`)).toBe(segment);
+});
+
+test("whoever floods the room pushes out only their own lines", () => {
+  let captions = after(said({ text: "good morning" }));
+  for (let n = 0; n < 600; n += 1) {
+    captions = withSegment(captions, said({ text: `${n}`, id: `f${n}`, sequence: n, speakerIdentity: "mallory" }));
+  }
+  expect(texts(captions)).toContain("good morning");
+  expect([texts(captions).includes("100"), texts(captions).includes("101")]).toEqual([false, true]);
+  expect([captions.segments.length, captions.byKey.size]).toEqual([MAX_SEGMENTS, MAX_SEGMENTS]);
+});

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { ApiError } from "../../page/api";
 import { Credential, renewalDelayMs } from "../../page/credential";
 import { tokenOf } from "./server";
 
@@ -12,6 +13,10 @@ afterEach(() => vi.useRealTimers());
 function token(ttlS: number): string {
   const nowS = Math.floor(Date.now() / 1_000);
   return tokenOf({ nbf: nowS, exp: nowS + ttlS });
+}
+
+function credentialOf(first: string, renew: (token: string) => Promise<string>, onRefused = (): void => {}): Credential {
+  return new Credential(first, { renew, onRefused });
 }
 
 test.each([
@@ -40,7 +45,7 @@ test("a token with a name in any script can be read", () => {
 test("each renewal uses the newest token", async () => {
   const used: string[] = [];
   const first = token(900);
-  const credential = new Credential(first, async (current) => {
+  const credential = credentialOf(first, async (current) => {
     used.push(current);
     return token(900);
   });
@@ -56,7 +61,7 @@ test("each renewal uses the newest token", async () => {
 test("a renewal that fails is tried again, and the old token used meanwhile", async () => {
   let failures = 0;
   const first = token(900);
-  const credential = new Credential(first, async () => {
+  const credential = credentialOf(first, async () => {
     if (failures < 3) {
       failures += 1;
       throw new Error("no network");
@@ -72,28 +77,73 @@ test("a renewal that fails is tried again, and the old token used meanwhile", as
 
 test("nothing is renewed once the meeting is over", async () => {
   let renewals = 0;
-  const credential = new Credential(token(30), async () => {
+  const credential = credentialOf(token(30), async () => {
     renewals += 1;
     return token(30);
   });
   credential.end();
-  credential.renewIfDue();
+  void credential.renewedIfDue();
   await vi.advanceTimersByTimeAsync(3_600_000);
   expect(renewals).toBe(0);
 });
 
 test("a page that slept renews when it wakes, once", async () => {
   let renewals = 0;
-  const credential = new Credential(token(900), async () => {
+  const credential = credentialOf(token(900), async () => {
     renewals += 1;
     return token(900);
   });
-  credential.renewIfDue();
+  void credential.renewedIfDue();
   expect(renewals).toBe(0);
   vi.setSystemTime(NOW_MS + 700_000);
-  credential.renewIfDue();
-  credential.renewIfDue();
+  void credential.renewedIfDue();
+  void credential.renewedIfDue();
   await vi.advanceTimersByTimeAsync(0);
   expect(renewals).toBe(1);
   credential.end();
+});
+
+test("who needs the token waits for a renewal that is due, but not for long", async () => {
+  let renew: (token: string) => void = () => {};
+  const credential = credentialOf(token(900), () => new Promise((renewed) => (renew = renewed)));
+  vi.setSystemTime(NOW_MS + 700_000);
+  const seen: string[] = [];
+  const wait = (name: string): void => void credential.renewedIfDue().then(() => seen.push(name));
+
+  wait("first");
+  await vi.advanceTimersByTimeAsync(1_900);
+  expect(seen).toEqual([]);
+  await vi.advanceTimersByTimeAsync(200);
+  expect(seen).toEqual(["first"]);
+  wait("second");
+  renew(token(900));
+  await vi.advanceTimersByTimeAsync(0);
+  expect(seen).toEqual(["first", "second"]);
+  credential.end();
+});
+
+test("after a failure it is tried again as soon as the network may be back", async () => {
+  let isDown = true;
+  const first = token(900);
+  const credential = credentialOf(first, async () => {
+    if (isDown) throw new ApiError("unreachable");
+    return token(900);
+  });
+  await vi.advanceTimersByTimeAsync(600_000);
+  isDown = false;
+  await credential.renewedIfDue();
+  expect(credential.token).not.toBe(first);
+  credential.end();
+});
+
+test("a token the server no longer takes is told once, and not tried for ever", async () => {
+  let [renewals, refusals] = [0, 0];
+  const renew = async (): Promise<string> => {
+    renewals += 1;
+    throw new ApiError("token_refused");
+  };
+  const credential = credentialOf(token(900), renew, () => (refusals += 1));
+  await vi.advanceTimersByTimeAsync(3_600_000);
+  await credential.renewedIfDue();
+  expect([renewals, refusals]).toEqual([1, 1]);
 });

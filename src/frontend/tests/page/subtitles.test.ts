@@ -11,12 +11,12 @@ interface Stage extends AsyncDisposable {
   readonly subtitles: Subtitles;
   readonly shown: string[];
   readonly refused: string[];
-  readonly credential: { token: string };
+  readonly credential: { token: string; renewedIfDue: () => Promise<void> };
 }
 
 async function stage(answers: (asked: Asked) => Answer): Promise<Stage> {
   const server = await ScriptedApi.start(answers);
-  const credential = { token: "t1" };
+  const credential = { token: "t1", renewedIfDue: async () => {} };
   const shown: string[] = [];
   const refused: string[] = [];
   const subtitles = new Subtitles({
@@ -124,4 +124,24 @@ test("nothing is shown once the meeting is over", async () => {
   await refreshed;
   on.subtitles.hear(status("idle"));
   expect(on.shown).toEqual([]);
+});
+
+test("a start and a stop wait for a renewal that is due", async () => {
+  await using on = await stage(() => answering("live"));
+  on.credential.renewedIfDue = async () => {
+    on.credential.token += "+";
+  };
+  await on.subtitles.start();
+  await on.subtitles.stop();
+  const commands = on.server.asked.filter(({ method }) => method !== "GET");
+  expect(commands.map(({ authorization }) => authorization)).toEqual(["Bearer t1+", "Bearer t1++"]);
+});
+
+test("a token that has ended does not hide a state that is known", async () => {
+  let answer: Answer = answering("live");
+  await using on = await stage(() => answer);
+  await on.subtitles.refresh();
+  answer = { status: 401, body: { code: "token_refused", detail: "…" } };
+  for (let tries = 0; tries < 3; tries += 1) await on.subtitles.refresh();
+  expect(on.shown.at(-1)).toBe("live");
 });
