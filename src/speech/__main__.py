@@ -26,6 +26,8 @@ def main() -> int:
         ws="websockets-sansio",
         ws_max_size=MAX_MESSAGE_BYTES,
         ws_per_message_deflate=False,
+        # While a client is slowed down its answers to pings wait behind its audio, and it would pass for dead.
+        ws_ping_interval=None,
         access_log=False,
         log_config=None,
         server_header=False,

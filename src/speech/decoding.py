@@ -1,6 +1,5 @@
 """The body of a decoder process: audio in, deltas and a result out, one utterance at a time."""
 
-import os
 import select
 import signal
 import socket
@@ -13,15 +12,12 @@ from speech.wire import Kind
 
 HYPOTHESIS_EVERY_BYTES = BYTES_PER_SECOND // 5
 HYPOTHESIS_AT_LEAST_EVERY_BYTES = BYTES_PER_SECOND
-NICENESS = 5
-"""Decoders give way to what carries the audio."""
 
 
 def run(connection: socket.socket) -> None:
     """Ends when the server closes its end, which the kernel does for it if it is killed."""
     # Ctrl-C reaches the whole foreground group; the server decides when decoders end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICENESS)
     from speech.preloaded import RECOGNISER
 
     try:
@@ -48,7 +44,7 @@ class DecoderProcess:
             elif kind is Kind.FINISH:
                 self._finish()
             elif kind is Kind.ABANDON:
-                self._recogniser.finish()
+                self._start(())
                 self._send(Kind.READY)
 
     def _start(self, voice: tuple[float, ...]) -> None:

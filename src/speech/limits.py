@@ -18,6 +18,8 @@ CONNECTIONS_PER_SESSION = 16
 """Connections rest between utterances, so more of them than decoders are let in."""
 SILENT_CLIENT_S = 10.0
 """A client that sends no audio in the middle of an utterance for this long has gone."""
+RESTING_CLIENT_S = 300.0
+"""A client that sends nothing at all between utterances for this long has gone."""
 DECODER_TIMEOUT_S = 20.0
 """A decoder that neither takes audio nor answers for this long is replaced."""
 RESULT_TIMEOUT_S = 30.0

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import multiprocessing
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from multiprocessing.process import BaseProcess
 
 from speech import decoding, wire
@@ -53,6 +53,7 @@ class _Decoder:
 
     def __init__(self) -> None:
         self.is_free = asyncio.Event()
+        self.is_loaded = False
         self._process: BaseProcess | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._utterance: Utterance | None = None
@@ -79,6 +80,7 @@ class _Decoder:
 
     def _hear(self, kind: Kind, payload: bytes) -> None:
         if kind is Kind.READY:
+            self.is_loaded = True
             self.is_free.set()
         elif self._utterance is None:
             return  # What an abandoned utterance still had to say.
@@ -90,6 +92,7 @@ class _Decoder:
             self.is_free.set()
 
     def _end(self, ours: socket.socket) -> None:
+        self.is_loaded = False
         self.is_free.clear()
         self.kill()
         if self._writer is not None:
@@ -135,10 +138,6 @@ class _Decoder:
         except (DecoderLost, TimeoutError):
             self.kill()
 
-    @property
-    def is_running(self) -> bool:
-        return self._writer is not None
-
 
 class Pool:
     """`async with pool.running():` keeps as many decoders as there may be utterances at once."""
@@ -146,38 +145,44 @@ class Pool:
     def __init__(self, *, sessions: int) -> None:
         self.sessions = sessions
         self._decoders = [_Decoder() for _ in range(sessions)]
-        self._tasks: asyncio.TaskGroup | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Entered when all are ready. Raises TimeoutError if that never happens."""
-        async with asyncio.TaskGroup() as self._tasks:
-            keepers = [self._tasks.create_task(d.keep_running(), name="decoder") for d in self._decoders]
-            try:
-                async with asyncio.timeout(START_TIMEOUT_S):
-                    await asyncio.gather(*(decoder.is_free.wait() for decoder in self._decoders))
-                yield
-            finally:
-                for keeper in keepers:
-                    keeper.cancel()
+        for decoder in self._decoders:
+            self._own(decoder.keep_running())
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await asyncio.gather(*(decoder.is_free.wait() for decoder in self._decoders))
+            yield
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _own(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     @property
     def is_ready(self) -> bool:
         """Some decoder has the model loaded, busy or not."""
-        return any(decoder.is_running for decoder in self._decoders)
+        return any(decoder.is_loaded for decoder in self._decoders)
 
     @contextlib.asynccontextmanager
     async def utterance(self, *, voice: tuple[float, ...] = ()) -> AsyncIterator[Utterance]:
         """A decoder of one's own. Raises NoFreeDecoder."""
         decoder = next((decoder for decoder in self._decoders if decoder.is_free.is_set()), None)
-        if decoder is None or self._tasks is None:
+        if decoder is None:
             raise NoFreeDecoder
         utterance = decoder.lend()
         try:
             await decoder.send(Kind.START, wire.voice_to_bytes(voice))
             yield utterance
         finally:
-            self._tasks.create_task(decoder.take_back(utterance), name="take back")
+            self._own(decoder.take_back(utterance))
 
 
 def _start_process(connection: socket.socket) -> BaseProcess:

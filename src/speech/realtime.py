@@ -17,6 +17,7 @@ from speech.limits import (
     MAX_BUFFERED_BYTES,
     MAX_ERRORS,
     MAX_UTTERANCE_S,
+    RESTING_CLIENT_S,
     RESULT_TIMEOUT_S,
     SEND_TIMEOUT_S,
     SILENT_CLIENT_S,
@@ -25,6 +26,7 @@ from speech.pool import Pool, Utterance
 
 logger = logging.getLogger(__name__)
 
+CLOSE_GOING_AWAY = 1001
 CLOSE_POLICY = 1008
 CLOSE_TOO_BIG = 1009
 CLOSE_TRY_AGAIN_LATER = 1013
@@ -98,7 +100,8 @@ class RealtimeSession:
         self._sending = asyncio.Lock()
         self._is_validated = False
         self._buffer = AudioBuffer()
-        self._generation: asyncio.Task[None] | None = None
+        self._is_generating = False
+        self._tasks: set[asyncio.Task[None]] = set()
         self._voice: tuple[float, ...] = ()
         self._errors = 0
 
@@ -111,12 +114,17 @@ class RealtimeSession:
         except _Gone:
             return
         finally:
-            if self._generation is not None:
-                self._generation.cancel()
-                await asyncio.wait([self._generation])
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _receive(self) -> None:
-        message = await self._websocket.receive()
+        try:
+            async with asyncio.timeout(RESTING_CLIENT_S):
+                message = await self._websocket.receive()
+        except TimeoutError:
+            await self._close(CLOSE_GOING_AWAY)
+            raise _Gone from None
         if message["type"] == "websocket.disconnect":
             raise _Gone
         try:
@@ -143,40 +151,53 @@ class RealtimeSession:
                     self._start_generation()
 
     async def _append(self, pcm: bytes) -> None:
-        while self._buffer.is_full and not self._buffer.is_ended:
-            if self._generation is None:
+        buffer = self._buffer
+        if buffer.is_full and not buffer.is_ended:
+            if not self._is_generating:
                 raise RequestRefused(TOO_MUCH_WAITS)
             # The socket is not read meanwhile, so a client that sends faster than we decode is slowed down.
-            await self._buffer.has_room()
-        if not self._buffer.is_ended:  # Between the final commit and `done` it is thrown away, as by vLLM.
-            self._buffer.append(pcm)
+            await buffer.has_room()
+        # Between the final commit and `done` it is thrown away, as by vLLM; and what an utterance that failed
+        # meanwhile was waiting to hear is not the beginning of the next.
+        if buffer is self._buffer and not buffer.is_ended:
+            buffer.append(pcm)
 
     def _start_generation(self) -> None:
-        if self._generation is not None:
+        if self._is_generating:
             logger.warning("commit ignored: an utterance is being transcribed")
             return
-        self._generation = asyncio.create_task(self._generate(), name="generation")
+        self._is_generating = True
+        task = asyncio.create_task(self._generate(), name="generation")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _generate(self) -> None:
         with contextlib.suppress(_Gone):
             try:
-                async with self._pool.utterance(voice=self._voice) as utterance:
-                    result = await self._transcribe(utterance)
+                result = await self._result()
             except NoFreeDecoder:
                 await self._send_away(FULL, CLOSE_TRY_AGAIN_LATER)
             except RequestRefused as refused:
                 await self._send_away(refused.refusal, CLOSE_TOO_BIG)
             except DecoderLost:
-                self._be_idle()
                 await self._refuse(FAILED)
             else:
                 self._voice = result.voice
-                # Idle first: what a client sends once it has read `done` belongs to the next utterance.
-                self._be_idle()
                 await self._send(protocol.transcription_done(result.text))
 
+    async def _result(self) -> Result:
+        """However it ends the session is idle then, before the client hears of it: what a client sends once it
+        has read `done` belongs to the next utterance, and an `append` that waits for room must not wait for ever."""
+        try:
+            async with self._pool.utterance(voice=self._voice) as utterance:
+                return await self._transcribe(utterance)
+        finally:
+            self._buffer.drop()
+            self._buffer = AudioBuffer()
+            self._is_generating = False
+
     async def _transcribe(self, utterance: Utterance) -> Result:
-        feeding = asyncio.create_task(self._feed(utterance), name="feed")
+        feeding = asyncio.create_task(self._feed(utterance, self._buffer), name="feed")
         try:
             while not isinstance(event := await utterance.next(), Result):
                 await self._send(protocol.transcription_delta(event))
@@ -185,20 +206,20 @@ class RealtimeSession:
             feeding.cancel()
             await asyncio.wait([feeding])
 
-    async def _feed(self, utterance: Utterance) -> None:
+    async def _feed(self, utterance: Utterance, audio: AudioBuffer) -> None:
         try:
-            await self._feed_all(utterance)
+            await self._feed_all(utterance, audio)
             await asyncio.sleep(RESULT_TIMEOUT_S)
             utterance.hear(DecoderLost())
         except SpeechError as error:
             utterance.hear(error)
 
-    async def _feed_all(self, utterance: Utterance) -> None:
+    async def _feed_all(self, utterance: Utterance, audio: AudioBuffer) -> None:
         fed_bytes = 0
         while True:
             try:
                 async with asyncio.timeout(SILENT_CLIENT_S):
-                    pcm = await self._buffer.take()
+                    pcm = await audio.take()
             except TimeoutError:
                 raise DecoderLost from None
             if not pcm:
@@ -209,11 +230,6 @@ class RealtimeSession:
             await utterance.feed(pcm)
         await utterance.finish()
 
-    def _be_idle(self) -> None:
-        self._buffer.drop()
-        self._buffer = AudioBuffer()
-        self._generation = None
-
     async def _refuse(self, refusal: Refusal) -> None:
         self._errors += 1
         if self._errors > MAX_ERRORS:
@@ -223,8 +239,11 @@ class RealtimeSession:
 
     async def _send_away(self, refusal: Refusal, close_code: int) -> None:
         await self._send(protocol.error(refusal))
+        await self._close(close_code)
+
+    async def _close(self, code: int) -> None:
         async with self._sending:
-            await self._websocket.close(close_code)
+            await close(self._websocket, code)
 
     async def _send(self, text: str) -> None:
         """Raises _Gone also for a client that does not read."""
@@ -247,11 +266,26 @@ class Door:
     async def open(self, websocket: WebSocket) -> None:
         await websocket.accept()
         if self._inside >= self._pool.sessions * CONNECTIONS_PER_SESSION:
-            await websocket.send_text(protocol.error(FULL))
-            await websocket.close(CLOSE_TRY_AGAIN_LATER)
+            await turn_away(websocket)
             return
         self._inside += 1
         try:
             await RealtimeSession(websocket=websocket, pool=self._pool).run()
         finally:
             self._inside -= 1
+
+
+async def turn_away(websocket: WebSocket) -> None:
+    with contextlib.suppress(WebSocketDisconnect, TimeoutError):
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await websocket.send_text(protocol.error(FULL))
+    await close(websocket, CLOSE_TRY_AGAIN_LATER)
+
+
+async def close(websocket: WebSocket, code: int) -> None:
+    """Bounded, and no matter if the client has closed first."""
+    if websocket.application_state is not WebSocketState.CONNECTED:
+        return
+    with contextlib.suppress(WebSocketDisconnect, TimeoutError):
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            await websocket.close(code)

@@ -13,7 +13,7 @@ WRONG_FORMAT = Refusal("invalid_audio", "The audio is not 16-bit PCM at 16 kHz, 
 def pcm_of(file: BinaryIO) -> bytes:
     """PCM16, 16 kHz, mono. Raises RequestRefused."""
     try:
-        with wave.open(file) as reader:
+        with wave.open(file, "rb") as reader:
             channels, width, rate = reader.getnchannels(), reader.getsampwidth(), reader.getframerate()
             data: bytes = reader.readframes(reader.getnframes())
     except (wave.Error, EOFError, ValueError):

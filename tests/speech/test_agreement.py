@@ -22,6 +22,12 @@ def test_only_what_two_hypotheses_in_a_row_agree_on_is_given_out() -> None:
     assert agreement.text == "good morning"
 
 
+def test_another_word_in_the_same_place_is_not_agreement() -> None:
+    agreement = LocalAgreement()
+    agreement.hear(words(("mourning", 0.7)))
+    assert agreement.hear(words(("morning", 0.7))) == ""
+
+
 def test_a_word_still_being_spoken_waits_although_its_text_agrees() -> None:
     agreement = LocalAgreement()
     agreement.hear(words(("every", 0.3)))

@@ -47,9 +47,9 @@ def test_silence_and_clipping_give_finite_numbers(level: int) -> None:
 
 def test_an_unknown_voice_is_the_average_until_it_speaks(short: np.ndarray) -> None:
     voice = VoiceMean(())
-    assert np.allclose(voice.mean(), AVERAGE_VOICE)
+    assert np.allclose(voice.so_far(), AVERAGE_VOICE)
     voice.hear(Cepstra().feed(short))
-    assert not np.allclose(voice.mean(), AVERAGE_VOICE, atol=1)
+    assert not np.allclose(voice.so_far(), AVERAGE_VOICE, atol=1)
 
 
 def test_a_known_voice_is_believed_more_than_the_average(short: np.ndarray) -> None:
@@ -57,7 +57,7 @@ def test_a_known_voice_is_believed_more_than_the_average(short: np.ndarray) -> N
     known, unknown = VoiceMean((0.0,) * CEPSTRA), VoiceMean(())
     for voice in (known, unknown):
         voice.hear(frames)
-    assert abs(known.mean()[0]) < abs(unknown.mean()[0] - AVERAGE_VOICE[0]) + AVERAGE_VOICE[0] / 2
+    assert abs(known.so_far()[0]) < abs(unknown.so_far()[0] - AVERAGE_VOICE[0]) + AVERAGE_VOICE[0] / 2
 
 
 def test_pauses_say_nothing_of_the_voice(short: np.ndarray) -> None:
@@ -66,5 +66,5 @@ def test_pauses_say_nothing_of_the_voice(short: np.ndarray) -> None:
     spoken, paused = VoiceMean(()), VoiceMean(())
     spoken.hear(frames)
     paused.hear(np.concatenate([frames, silence]))
-    assert np.allclose(spoken.mean(), paused.mean(), atol=4)
+    assert np.allclose(spoken.in_hindsight(), paused.in_hindsight(), atol=4)
     assert paused.ends_in_pause(0.4)

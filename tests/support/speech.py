@@ -133,16 +133,20 @@ class Realtime:
         self.deltas.clear()
         frame_bytes = 2 * round(frame_s * BYTES_PER_SECOND / 2)
         frames = [pcm[first : first + frame_bytes] for first in range(0, len(pcm), frame_bytes)]
-        done = asyncio.create_task(self.done())
         self.began = time.monotonic()
-        for number, frame in enumerate(frames):
-            await self.append(frame)
-            if number == 0:
-                await self.commit()
-            if real_time:
-                await asyncio.sleep(max(0.0, self.began + (number + 1) * frame_s - time.monotonic()))
-        await self.commit(final=True)
-        return await done
+        done = asyncio.create_task(self.done())
+        try:
+            for number, frame in enumerate(frames):
+                await self.append(frame)
+                if number == 0:
+                    await self.commit()
+                if real_time:
+                    await asyncio.sleep(max(0.0, self.began + (number + 1) * frame_s - time.monotonic()))
+            await self.commit(final=True)
+            return await done
+        finally:
+            done.cancel()
+            await asyncio.wait([done])
 
 
 @asynccontextmanager

@@ -8,13 +8,17 @@ from speech.engines.interface import Result, Word
 from speech.engines.voice_mean import VoiceMean
 
 # How each of these was found, and what it bought: docs/explanation/embedded-recogniser.md.
-TUNED = {"fwdflat": False, "maxhmmpf": 3000, "maxwpf": 10}
+TUNED = {"fwdflat": False, "maxhmmpf": 6000, "maxwpf": 20}
 LONGEST_PART_S = 30.0
 PAUSE_S = 0.4
 """An utterance longer than SHORTEST_PART_S is cut at the next pause, and at LONGEST_PART_S come what may:
 the decoder's memory and the cost of asking it for a hypothesis grow with what it holds."""
 SHORTEST_PART_S = 10.0
-READ_TWICE_IF_OFF_BY = 3.0
+MISJUDGED_IF_OFF_BY, KNOWN_MISJUDGED_IF_OFF_BY = 2.0, 3.0
+READ_TWICE_IF_MISJUDGED_S = 1.0
+"""A voice not met before is misjudged at first: what was heard with a mean that far (root mean square) from
+what the voice turned out to be is read again at the end, once, if it was long enough to matter. A known voice's
+mean moves with what is said, which is no reason to read again."""
 READ_AT_ONCE_S = 0.1
 
 # With its second pass off, pocketsphinx queues no more than a dozen frames and overruns that queue when it
@@ -51,25 +55,27 @@ class PocketsphinxRecogniser:
         self._start_part()
 
     def feed(self, pcm: bytes) -> None:
+        # In steps of one size, so that the same audio makes the same words however it was cut.
         self._unread += pcm
-        if len(self._unread) >= _READ_AT_ONCE_BYTES:
-            self._read()
+        while len(self._unread) >= _READ_AT_ONCE_BYTES:
+            self._read(self._unread[:_READ_AT_ONCE_BYTES])
+            self._unread = self._unread[_READ_AT_ONCE_BYTES:]
 
     def hypothesis(self) -> tuple[Word, ...]:
         return (*self._words, *self._words_of_part())
 
     def finish(self) -> Result:
-        self._read()
-        self._finish_part()
-        return Result(words=tuple(self._words), voice=tuple(self._voice.mean()))
-
-    def _read(self) -> None:
-        frames = self._cepstra.feed(np.frombuffer(self._unread, dtype="<i2"))
+        self._read(self._unread)
         self._unread = b""
+        self._finish_part()
+        return Result(words=tuple(self._words), voice=tuple(self._voice.in_hindsight()))
+
+    def _read(self, pcm: bytes) -> None:
+        frames = self._cepstra.feed(np.frombuffer(pcm, dtype="<i2"))
         if not len(frames):
             return
         self._voice.hear(frames)
-        self._search(frames, self._voice.mean())
+        self._search(frames, self._voice.so_far())
         if self._part_should_end():
             self._finish_part()
             self._start_part()
@@ -100,19 +106,25 @@ class PocketsphinxRecogniser:
     def _finish_part(self) -> None:
         if self._part_is_open and self._was_misjudged():
             self._abandon_part()
-            self._decode(np.concatenate(self._frames) - self._voice.mean())
+            self._decode(np.concatenate(self._frames) - self._voice.in_hindsight())
         if self._part_is_open:
+            heard = self._words_of_part()
             self._decoder.end_utt()
             self._part_is_open = False
-            self._words.extend(self._words_of_part())
+            # The search over the lattice sometimes finds no way to the end of the sentence, and then no word.
+            self._words.extend(self._words_of_part() or heard)
         self._finished_frames += self._part_frames
         self._part_frames = 0
 
     def _was_misjudged(self) -> bool:
-        """Whether most was heard with a mean far from what the voice turned out to be."""
-        final = self._voice.mean()
-        off = [np.sqrt(((mean - final) ** 2).mean()) for mean in self._means]
-        return bool(np.average(off, weights=[len(f) for f in self._frames]) > READ_TWICE_IF_OFF_BY)
+        final = self._voice.in_hindsight()
+        limit = KNOWN_MISJUDGED_IF_OFF_BY if self._voice.is_known else MISJUDGED_IF_OFF_BY
+        misjudged_frames = sum(
+            len(frames)
+            for frames, mean in zip(self._frames, self._means, strict=True)
+            if np.sqrt(((mean - final) ** 2).mean()) > limit
+        )
+        return misjudged_frames / FRAMES_PER_SECOND > READ_TWICE_IF_MISJUDGED_S
 
     def _abandon_part(self) -> None:
         if self._part_is_open:
