@@ -49,3 +49,15 @@ def test_no_setting_of_the_backend_is_read_past_the_table() -> None:
     read = set(re.findall(r"(?:env(?:\.\w+)?|secret)\(\s*\"([A-Z_]+)\"", source))
 
     assert read == set(env.scheme)
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    pages = [DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+    broken = [
+        f"{page.relative_to(DOCS.parent)} -> {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+
+    assert broken == []
