@@ -86,7 +86,10 @@ class RunningStack:
     def is_ready(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.base_url}/readyz", timeout=2) as answer:
-                return bool(json.load(answer)["ready"])
+                is_ready = bool(json.load(answer)["ready"])
+            # The backend does not ask for speech: the engine may be another.
+            urllib.request.urlopen(f"{self.speech_url}/health", timeout=2).close()
+            return is_ready
         except OSError:
             return False
 
