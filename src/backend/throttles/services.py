@@ -49,12 +49,10 @@ def _is_counted(key: str, *, most: int, ends_s: int) -> bool:
     row = Count.objects.filter(pk=key)
     if row.filter(count__lt=most).update(count=F("count") + 1):
         return True
-    if row.exists():
-        return False
     until = datetime.datetime.fromtimestamp(ends_s, tz=datetime.UTC)
     try:
         with transaction.atomic():
             Count.objects.create(key=key, count=1, until=until)
         return True
-    except IntegrityError:  # another request was first to make the row
+    except IntegrityError:  # the row is there: full, or made by another request just now
         return row.filter(count__lt=most).update(count=F("count") + 1) == 1
