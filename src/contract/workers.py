@@ -32,13 +32,22 @@ class ClaimAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HeardUntil:
+    """How far one track was transcribed by the agent that hands over (UTC epoch ms)."""
+
+    track_sid: str
+    until_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobReport:
     """How one job does.
 
     `state` is `joining`, `live`, `degraded`, `stopping` or `failed`; `speaking` counts pipelines that hold
     an engine stream; `last_sequence` is the highest sequence given out (0: none); `behind_ms` is how far
     captions lag behind the speech; `spoken_at_ms` is when anybody last spoke (UTC epoch; null: not yet).
-    `lost` is set by the worker for a job that fell silent or ended.
+    A job told to wait is `live` once it hears everybody. `heard_until` is set by one told to finish, as soon as
+    it has stopped listening. `lost` is set by the worker for a job that fell silent or ended.
     """
 
     session: str
@@ -49,6 +58,7 @@ class JobReport:
     last_sequence: int = 0
     behind_ms: int | None = None
     spoken_at_ms: int | None = None
+    heard_until: tuple[HeardUntil, ...] | None = None
     lost: bool = False
 
 
@@ -64,20 +74,29 @@ class WorkerHeartbeat:
 
 
 class Order(enum.StrEnum):
-    """What a job is to do: go on speaking, or leave the room because the lease is not its own (any more)."""
+    """What a job is to do.
+
+    SPEAK    go on: the lease is its own
+    WAIT     join and listen, publish nothing: another is about to hand over
+    FINISH   stop listening at a pause, end what is open, leave: the next one stands by, or none will come
+    LEAVE    leave now: the lease is not its own (any more)
+    """
 
     SPEAK = "speak"
+    WAIT = "wait"
+    FINISH = "finish"
     LEAVE = "leave"
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobCommand:
-    """The answer for one reported job."""
+    """The answer for one reported job; `heard_until` is from where one that takes over has to go on (null: not known yet)."""
 
     session: str
     generation: int
     order: Order
     language: str
+    heard_until: tuple[HeardUntil, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from backend.dispatch.rooms import RoomNow
-from backend.keeper.rounds import NOTHING, Action, Limits, Verdict, judge, keep
+from backend.keeper.rounds import NOTHING, Action, Limits, Verdict, Workers, judge, keep
 from backend.keeper.turns import is_my_turn
 from backend.leases import services as leases
 from backend.leases.models import KeeperTurn, Session, Worker
@@ -77,7 +77,7 @@ WAITING = {"state": State.WAITING_FOR_WORKER, "worker": ""}
     ],
 )
 def test_judgement(case: Session, room: RoomNow | None, workers_judged: bool, expected: Verdict) -> None:
-    assert judge(case, room=room, limits=LIMITS, workers_judged=workers_judged, now=NOW) == expected
+    assert judge(case, room=room, limits=LIMITS, workers=Workers(judged=workers_judged), now=NOW) == expected
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,7 +9,7 @@ from livekit import api
 from backend.dispatch.client import livekit
 from contract.dispatch import DispatchMetadata
 from contract.errors import ContractError
-from contract.names import agent_prefix
+from contract.names import agent_identity, agent_prefix
 from contract.shapes import from_json, to_json
 
 CLEAN_UP_TIMEOUT_S = 1.0
@@ -31,19 +31,26 @@ def create_dispatch(*, room: str, metadata: DispatchMetadata, timeout_s: float) 
     return dispatch_id
 
 
-def remove_agents(*, room: str, agent: str, session: str, timeout_s: float) -> bool:
-    """Delete the session's dispatches, remove its agents of every generation, and say whether all are gone.
+def remove_agents(
+    *, room: str, agent: str, session: str, timeout_s: float, keep: frozenset[int] = frozenset()
+) -> bool:
+    """Delete the session's dispatches, remove its agents, but for generations to `keep`; say whether all are gone.
 
     LiveKit deletes a dispatch at its leisure, so agents are removed by name as well, until none is listed. The room
     must exist: for an absent one LiveKit answers after 3 s, which is LiveKitUnavailable here.
     """
 
+    kept = {agent_identity(agent=agent, generation=generation) for generation in keep}
+
+    def is_unwanted(identity: str) -> bool:
+        return identity.startswith(agent_prefix(agent)) and identity not in kept
+
     async def remove(lkapi: api.LiveKitAPI) -> bool:
         deadline_s = time.monotonic() + timeout_s / 2
         while True:
             listed = await lkapi.room.list_participants(api.ListParticipantsRequest(room=room))
-            agents = [p.identity for p in listed.participants if p.identity.startswith(agent_prefix(agent))]
-            dispatches = await _dispatches(lkapi, room=room, session=session)
+            agents = [p.identity for p in listed.participants if is_unwanted(p.identity)]
+            dispatches = await _dispatches(lkapi, room=room, session=session, keep=keep)
             if not agents and not dispatches:
                 return True
             if time.monotonic() > deadline_s:
@@ -69,15 +76,16 @@ async def _delete_nameless(lkapi: api.LiveKitAPI, room: str) -> None:
             await lkapi.agent_dispatch.delete_dispatch(dispatch.id, room)
 
 
-async def _dispatches(lkapi: api.LiveKitAPI, *, room: str, session: str) -> list[str]:
+async def _dispatches(lkapi: api.LiveKitAPI, *, room: str, session: str, keep: frozenset[int]) -> list[str]:
     listed = await lkapi.agent_dispatch.list_dispatch(room)
-    return [dispatch.id for dispatch in listed if _is_for(dispatch, session)]
+    wanted = ((dispatch.id, _lease_of(dispatch)) for dispatch in listed)
+    return [id for id, lease in wanted if lease and lease.session == session and lease.generation not in keep]
 
 
-def _is_for(dispatch: api.AgentDispatch, session: str) -> bool:
+def _lease_of(dispatch: api.AgentDispatch) -> DispatchMetadata | None:
     if dispatch.agent_name != settings.ROOM_SUBTITLE_AGENT_NAME:
-        return False
+        return None
     try:
-        return from_json(DispatchMetadata, dispatch.metadata).session == session
+        return from_json(DispatchMetadata, dispatch.metadata)
     except ContractError:
-        return False
+        return None

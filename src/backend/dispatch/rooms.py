@@ -73,10 +73,11 @@ def is_in_room(*, room: str, identity: str) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class RoomNow:
-    """A LiveKit room that exists; `people` are those who could read or speak, not agents or recorders."""
+    """A LiveKit room that exists; `people` counts those who could read or speak, `others` are agents and the like."""
 
     sid: str
     people: int
+    others: frozenset[str] = frozenset()
 
 
 def rooms_now(names: Iterable[str]) -> dict[str, RoomNow]:
@@ -85,11 +86,8 @@ def rooms_now(names: Iterable[str]) -> dict[str, RoomNow]:
 
     async def look(lkapi: api.LiveKitAPI) -> dict[str, RoomNow]:
         listed = await lkapi.room.list_rooms(api.ListRoomsRequest(names=wanted))
-        people = await asyncio.gather(*(_people(lkapi, room.name) for room in listed.rooms))
-        return {
-            room.name: RoomNow(sid=room.sid, people=count)
-            for room, count in zip(listed.rooms, people, strict=True)
-        }
+        found = await asyncio.gather(*(_room_now(lkapi, room) for room in listed.rooms))
+        return {room.name: now for room, now in zip(listed.rooms, found, strict=True)}
 
     return livekit().call(look, timeout_s=ROOMS_TIMEOUT_S)
 
@@ -127,9 +125,10 @@ async def _look(lkapi: api.LiveKitAPI, *, room: str, identity: str) -> Seen:
     )
 
 
-async def _people(lkapi: api.LiveKitAPI, room: str) -> int:
-    listed = await lkapi.room.list_participants(api.ListParticipantsRequest(room=room))
-    return sum(_is_person(person) for person in listed.participants)
+async def _room_now(lkapi: api.LiveKitAPI, room: api.Room) -> RoomNow:
+    listed = await lkapi.room.list_participants(api.ListParticipantsRequest(room=room.name))
+    others = frozenset(p.identity for p in listed.participants if not _is_person(p))
+    return RoomNow(sid=room.sid, people=len(listed.participants) - len(others), others=others)
 
 
 async def _participant(lkapi: api.LiveKitAPI, *, room: str, identity: str) -> api.ParticipantInfo | None:

@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 from backend.errors import InternalTokenRefused, InvalidBody
 from backend.internal.authentication import WorkerAuthentication
 from backend.leases import services as leases
+from backend.leases.heartbeats import record_heartbeat
 from contract.errors import ContractError
 from contract.shapes import T, from_json, to_json
 from contract.workers import ClaimAnswer, ClaimRequest, WorkerHeartbeat
@@ -44,7 +45,7 @@ class HeartbeatView(InternalView):
     def post(self, request: Request, worker: str) -> Response:
         if request.user.name != worker:
             raise InternalTokenRefused
-        answer = leases.record_heartbeat(name=worker, heartbeat=self.message(WorkerHeartbeat))
+        answer = record_heartbeat(name=worker, heartbeat=self.message(WorkerHeartbeat))
         return Response(json.loads(to_json(answer)))
 
 
@@ -57,9 +58,9 @@ class ClaimView(InternalView):
         )
         answer = ClaimAnswer(
             session=str(lease.pk),
-            generation=lease.generation,
+            generation=wanted.generation,
             room=lease.room,
-            agent_identity=lease.agent_identity,
+            agent_identity=lease.identity_of(wanted.generation),
             language=lease.language,
             engine=lease.engine,
             first_sequence=first_sequence,

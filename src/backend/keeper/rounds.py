@@ -3,6 +3,7 @@
 import datetime
 import enum
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from backend.dispatch.rooms import RoomNow, rooms_now
 from backend.errors import LiveKitUnavailable
 from backend.leases import placement
 from backend.leases import services as leases
+from backend.leases.heartbeats import stands_by
 from backend.leases.models import Session
 from contract.names import HEARTBEAT_STALE_AFTER_S
 from contract.status import Reason, State
@@ -24,6 +26,8 @@ MENDED = Counter("roomscribe_keeper_actions", "What the keeper did to sessions",
 
 CLAIM_WITHIN_S = 2.0
 """A dispatch nobody has claimed by then was swallowed."""
+GONE_STALE_AFTER_S = 1.5
+"""Without a heartbeat for so long, and not in the room either, an agent need not be waited for any longer."""
 EMPTY_FOR_S = 1.0
 """Somebody alone who loads the page anew is back sooner."""
 
@@ -37,6 +41,9 @@ class Action(enum.StrEnum):
     FINISH_STOP = "finish stop"
     PLACE = "place"
     REPLACE = "replace"
+    STAND_BY = "stand by"
+    PROMOTE = "promote"
+    TIDY = "tidy"
     WAIT_FOR_PEOPLE = "wait for people"
 
 
@@ -57,13 +64,19 @@ class Limits:
     most: datetime.timedelta
 
 
-def judge(
-    session: Session, *, room: RoomNow | None, limits: Limits, workers_judged: bool, now: datetime.datetime
-) -> Verdict:
-    """`room` is the LiveKit room of this name now, None: there is none.
+@dataclass(frozen=True, kw_only=True)
+class Workers:
+    """What is known of them. `judged` False: the backend may have been away, so silence says nothing about any."""
 
-    `workers_judged` False: the backend may have been away, so silence says nothing about a worker.
-    """
+    judged: bool
+    draining: frozenset[str] = frozenset()
+    can_take: bool = True
+
+
+def judge(
+    session: Session, *, room: RoomNow | None, limits: Limits, workers: Workers, now: datetime.datetime
+) -> Verdict:
+    """`room` is the LiveKit room of this name now, None: there is none."""
     if room is None:  # one listing may lag behind in a cluster
         return _end() if _has_been_empty(session, now) else NOTHING
     if room.sid != session.room_sid:
@@ -77,12 +90,32 @@ def judge(
     if room.people == 0:
         return _when_empty(session, now)
     if session.worker:
-        is_stale = session.heartbeat_at is None or _age_s(session.heartbeat_at, now) > HEARTBEAT_STALE_AFTER_S
-        return _replace(Reason.WORKER_LOST) if is_stale and workers_judged else NOTHING
+        return _when_claimed(session, room, workers, now)
     if session.state == State.WAITING_FOR_WORKER or session.dispatched_at is None:
         return Verdict(action=Action.PLACE)
     is_swallowed = _age_s(session.dispatched_at, now) > CLAIM_WITHIN_S
-    return _replace(Reason.NO_WORKER) if is_swallowed and workers_judged else NOTHING
+    return _replace(Reason.NO_WORKER) if is_swallowed and workers.judged else NOTHING
+
+
+def _when_claimed(session: Session, room: RoomNow, workers: Workers, now: datetime.datetime) -> Verdict:
+    if workers.judged and _is_lost(session, room, now):
+        return Verdict(action=Action.PROMOTE) if stands_by(session, now) else _replace(Reason.WORKER_LOST)
+    if session.worker in workers.draining and workers.can_take and _lacks_standby(session, workers, now):
+        return Verdict(action=Action.STAND_BY)
+    return Verdict(action=Action.TIDY) if session.has_ghosts else NOTHING
+
+
+def _is_lost(session: Session, room: RoomNow, now: datetime.datetime) -> bool:
+    silent_s = _age_s(session.heartbeat_at, now) if session.heartbeat_at else math.inf
+    is_gone = session.state in (State.LIVE, State.DEGRADED) and session.agent_identity not in room.others
+    return silent_s > (GONE_STALE_AFTER_S if is_gone else HEARTBEAT_STALE_AFTER_S)
+
+
+def _lacks_standby(session: Session, workers: Workers, now: datetime.datetime) -> bool:
+    if session.standby_worker:
+        return workers.judged and not stands_by(session, now)
+    asked_at = session.standby_dispatched_at
+    return asked_at is None or (workers.judged and _age_s(asked_at, now) > CLAIM_WITHIN_S)
 
 
 def keep(*, workers_judged: bool, may_go_on: Callable[[], bool] = lambda: True) -> None:
@@ -99,12 +132,17 @@ def keep(*, workers_judged: bool, may_go_on: Callable[[], bool] = lambda: True) 
         idle=datetime.timedelta(minutes=settings.SUBTITLES_IDLE_MINUTES),
         most=datetime.timedelta(hours=settings.SUBTITLES_MAX_HOURS),
     )
+    workers = Workers(
+        judged=workers_judged,
+        draining=frozenset(leases.draining_workers()),
+        can_take=leases.why_nobody_can_take_it(leases.live_workers()) is None,
+    )
     for session in sessions:
         if not may_go_on():
             return
         room = rooms.get(session.room)
         leases.note_empty(session, is_empty=room is None or room.people == 0)
-        _mend(session, judge(session, room=room, limits=limits, workers_judged=workers_judged, now=now))
+        _mend(session, judge(session, room=room, limits=limits, workers=workers, now=now))
 
 
 def _when_empty(session: Session, now: datetime.datetime) -> Verdict:
@@ -130,7 +168,7 @@ def _mend(session: Session, verdict: Verdict) -> None:
     if verdict.action is Action.NOTHING:
         return
     MENDED.labels(verdict.action).inc()
-    if verdict.action is not Action.PLACE:  # that one is tried every round
+    if verdict.action not in (Action.PLACE, Action.TIDY):  # these are tried every round
         facts = {"session": str(session.pk), "generation": session.generation, "action": str(verdict.action)}
         logger.info("session mended", extra=facts)
     match verdict.action:
@@ -148,6 +186,12 @@ def _mend(session: Session, verdict: Verdict) -> None:
             placement.place(session)
         case Action.REPLACE if verdict.reason:
             placement.replace(session, reason=verdict.reason)
+        case Action.STAND_BY:
+            placement.place_standby(session)
+        case Action.PROMOTE:
+            placement.promote_standby(session)
+        case Action.TIDY:
+            placement.remove_ghosts(session)
         case Action.WAIT_FOR_PEOPLE:
             placement.wait_for_people(session)
 

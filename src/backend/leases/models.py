@@ -32,6 +32,16 @@ class Session(models.Model):
     spoken_at = models.DateTimeField(null=True)
     empty_since = models.DateTimeField(null=True)
 
+    # The agent that is about to take over from one whose worker drains; generation 0: there is none.
+    standby_generation = models.PositiveIntegerField(default=0)
+    standby_dispatched_at = models.DateTimeField(null=True)
+    standby_worker = models.CharField(max_length=255, blank=True)
+    standby_heartbeat_at = models.DateTimeField(null=True)
+    standby_is_ready = models.BooleanField(default=False)
+    heard_until = models.JSONField(null=True)
+    # Traces of an earlier generation may be left in LiveKit.
+    has_ghosts = models.BooleanField(default=False)
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -45,7 +55,10 @@ class Session(models.Model):
 
     @property
     def agent_identity(self) -> str:
-        return agent_identity(agent=self.agent.hex, generation=self.generation)
+        return self.identity_of(self.generation)
+
+    def identity_of(self, generation: int) -> str:
+        return agent_identity(agent=self.agent.hex, generation=generation)
 
     @property
     def is_active(self) -> bool:

@@ -26,16 +26,26 @@ def place(session: Session, *, within_s: float = LIVEKIT_WITHIN_S) -> None:
     if not leases.note_requested(session):
         return
     announce(session)
-    try:
-        create_dispatch(
-            room=session.room,
-            metadata=DispatchMetadata(session=str(session.pk), generation=session.generation),
-            timeout_s=within_s,
-        )
-    except LiveKitUnavailable:
-        return
-    if not leases.is_wanted(session):  # stopped while LiveKit was asked
-        remove_traces(session)
+    _dispatch(session, generation=session.generation, within_s=within_s)
+
+
+def place_standby(session: Session) -> None:
+    """An agent on another worker, ready to go on where the one that speaks now will end."""
+    opened = leases.open_standby(session)
+    if opened is not None:
+        _dispatch(opened, generation=opened.standby_generation)
+
+
+def promote_standby(session: Session) -> None:
+    """Who spoke is gone; who stood by goes on."""
+    if leases.promote_standby(session):
+        announce(session)
+
+
+def remove_ghosts(session: Session) -> None:
+    """What earlier generations left behind."""
+    if remove_traces(session, keep=frozenset({session.generation, session.standby_generation})):
+        leases.note_tidy(session)
 
 
 def replace(session: Session, *, reason: Reason) -> None:
@@ -69,13 +79,28 @@ def wait_for_people(session: Session) -> None:
         remove_traces(session)
 
 
-def remove_traces(session: Session, *, within_s: float = LIVEKIT_WITHIN_S) -> bool:
+def remove_traces(
+    session: Session, *, within_s: float = LIVEKIT_WITHIN_S, keep: frozenset[int] = frozenset()
+) -> bool:
     try:
         return remove_agents(
-            room=session.room, agent=session.agent.hex, session=str(session.pk), timeout_s=within_s
+            room=session.room, agent=session.agent.hex, session=str(session.pk), timeout_s=within_s, keep=keep
         )
     except LiveKitUnavailable:
         return False
+
+
+def _dispatch(session: Session, *, generation: int, within_s: float = LIVEKIT_WITHIN_S) -> None:
+    try:
+        create_dispatch(
+            room=session.room,
+            metadata=DispatchMetadata(session=str(session.pk), generation=generation),
+            timeout_s=within_s,
+        )
+    except LiveKitUnavailable:
+        return
+    if not leases.is_wanted(session):  # stopped while LiveKit was asked
+        remove_traces(session)
 
 
 def announce(session: Session) -> None:

@@ -9,21 +9,28 @@ import uuid
 from collections.abc import Callable, Iterable
 
 from django.db import IntegrityError, models, transaction
-from django.db.models import F, Max, Q
+from django.db.models import Case, F, Max, Q, Value, When
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from backend.errors import AtCapacity, ClaimStale
-from backend.leases.counters import CLAIMS, TIME_TO_LIVE
+from backend.leases.counters import CLAIMS
 from backend.leases.models import Session, Worker
 from contract.names import HEARTBEAT_STALE_AFTER_S
 from contract.status import Reason, State
-from contract.workers import HeartbeatAnswer, JobCommand, JobReport, Order, WorkerHeartbeat
 
 SEQUENCE_GAP = 1000
 """Between the last sequence reported and the next claim's first: what was given out but never reported."""
 
 WORKER_FORGOTTEN_AFTER_S = 3600.0
-MAX_EPOCH_MS = 2**43
+
+NO_STANDBY: dict[str, object] = {
+    "standby_generation": 0,
+    "standby_dispatched_at": None,
+    "standby_worker": "",
+    "standby_heartbeat_at": None,
+    "standby_is_ready": False,
+}
 
 
 def open_session(
@@ -102,7 +109,9 @@ def next_generation(session: Session, *, reason: Reason) -> Session | None:
 def _next_generation(rows: models.QuerySet[Session], session: Session, reason: Reason) -> Session | None:
     changed = _change(
         rows.exclude(state=State.STOPPING),
-        generation=F("generation") + 1,
+        generation=Greatest("generation", "standby_generation") + 1,
+        **NO_STANDBY,
+        heard_until=None,
         worker="",
         heartbeat_at=None,
         dispatched_at=None,
@@ -146,42 +155,77 @@ def end_meeting(*, room: str, room_sid: str, reason: Reason) -> None:
 
 def claim(*, session_id: uuid.UUID, generation: int, worker: str) -> tuple[Session, int]:
     """The lease is `worker`'s; also the first sequence it may give out. Asking twice is answered twice."""
-    mine_or_nobodys = Q(worker="") | Q(worker=worker)
-    rows = Session.objects.filter(mine_or_nobodys, pk=session_id, ended_at=None, generation=generation)
-    rows = rows.exclude(state=State.STOPPING)
-    if not rows.exists():
+    rows = Session.objects.filter(pk=session_id, ended_at=None).exclude(state=State.STOPPING)
+    speaks = rows.filter(Q(worker="") | Q(worker=worker), generation=generation)
+    stands_by = rows.filter(Q(standby_worker="") | Q(standby_worker=worker), standby_generation=generation)
+    if generation < 1 or not (speaks.exists() or stands_by.exists()):
         CLAIMS.labels("stale").inc()
         raise ClaimStale
     if has_no_room(Worker.objects.filter(pk=worker).first()):
         CLAIMS.labels("at_capacity").inc()
         raise AtCapacity
-    if not _change(rows, worker=worker, heartbeat_at=timezone.now(), state=State.JOINING, reason=None):
+    now = timezone.now()
+    if not (
+        _change(speaks, worker=worker, heartbeat_at=now, state=State.JOINING, reason=None)
+        or _change(stands_by, standby_worker=worker, standby_heartbeat_at=now)
+    ):
         CLAIMS.labels("stale").inc()
         raise ClaimStale
     CLAIMS.labels("granted").inc()
     session = Session.objects.get(pk=session_id)
-    return session, _first_sequence(session)
+    return session, _first_sequence(session, generation)
 
 
-def record_heartbeat(*, name: str, heartbeat: WorkerHeartbeat) -> HeartbeatAnswer:
-    now = timezone.now()
-    Worker.objects.update_or_create(
-        pk=name,
-        defaults={
-            "heartbeat_at": now,
-            "capacity": heartbeat.capacity,
-            "speaking": sum(job.speaking for job in heartbeat.jobs if not job.lost),
-            "is_draining": heartbeat.draining,
-            "engines": list(heartbeat.engines),
-        },
+def open_standby(session: Session) -> Session | None:
+    """The next generation may be claimed while this one still speaks. None when somebody was first."""
+    rows = _same_life(session).filter(
+        worker=session.worker,
+        standby_generation=session.standby_generation,
+        standby_worker=session.standby_worker,
+        standby_heartbeat_at=session.standby_heartbeat_at,
     )
-    return HeartbeatAnswer(jobs=tuple(_record_job(name, job, now) for job in heartbeat.jobs))
+    changed = _change(
+        rows.exclude(state=State.STOPPING),
+        **NO_STANDBY
+        | {
+            "standby_generation": max(session.generation, session.standby_generation) + 1,
+            "standby_dispatched_at": timezone.now(),
+        },
+        heard_until=None,
+        has_ghosts=session.has_ghosts or session.standby_generation > 0,
+    )
+    return Session.objects.get(pk=session.pk) if changed else None
+
+
+def promote_standby(session: Session) -> bool:
+    """The agent that stood by is the one that speaks. False when there is none that a worker has claimed."""
+    rows = _same_life(session).filter(standby_generation=session.standby_generation, standby_generation__gt=0)
+    return _change(
+        rows.exclude(standby_worker="").exclude(state=State.STOPPING),
+        generation=F("standby_generation"),
+        worker=F("standby_worker"),
+        heartbeat_at=F("standby_heartbeat_at"),
+        dispatched_at=F("standby_dispatched_at"),
+        state=Case(When(standby_is_ready=True, then=Value(State.LIVE)), default=Value(State.JOINING)),
+        reason=None,
+        has_ghosts=True,
+        **NO_STANDBY,
+    )
+
+
+def note_tidy(session: Session) -> None:
+    """Nothing of an earlier generation is left in LiveKit."""
+    _same_life(session).filter(standby_generation=session.standby_generation).update(has_ghosts=False)
 
 
 def live_workers() -> list[Worker]:
     return list(
         Worker.objects.filter(heartbeat_at__gt=_seconds_ago(HEARTBEAT_STALE_AFTER_S), is_draining=False)
     )
+
+
+def draining_workers() -> set[str]:
+    return set(Worker.objects.filter(is_draining=True).values_list("pk", flat=True))
 
 
 def forget_old_workers() -> None:
@@ -200,42 +244,11 @@ def has_no_room(worker: Worker | None) -> bool:
     return worker is not None and worker.speaking >= worker.capacity
 
 
-def _record_job(worker: str, job: JobReport, now: datetime.datetime) -> JobCommand:
-    rows = Session.objects.filter(
-        pk=_uuid(job.session), generation=job.generation, worker=worker, ended_at=None
-    ).exclude(state=State.STOPPING)
-    session = rows.first()
-    if session is None or job.lost or job.state is State.FAILED:
-        if session is not None:
-            _record_end(session, job)
-        return JobCommand(session=job.session, generation=job.generation, order=Order.LEAVE, language="")
-    if session.state == State.JOINING and job.state is State.LIVE and session.dispatched_at:
-        TIME_TO_LIVE.observe((now - session.dispatched_at).total_seconds())
-    rows.update(
-        heartbeat_at=now,
-        state=job.state,
-        reason=job.reason,
-        last_sequence=max(session.last_sequence, job.last_sequence),
-        spoken_at=_moment(job.spoken_at_ms) or session.spoken_at,
-    )
-    return JobCommand(
-        session=job.session, generation=job.generation, order=Order.SPEAK, language=session.language
-    )
-
-
-def _record_end(session: Session, job: JobReport) -> None:
-    _change(_same_life(session), last_sequence=max(session.last_sequence, job.last_sequence))
-    if job.lost:
-        next_generation(session, reason=Reason.WORKER_LOST)
-    else:
-        end_session(session, state=State.FAILED, reason=job.reason)
-
-
-def _first_sequence(session: Session) -> int:
+def _first_sequence(session: Session, generation: int) -> int:
     """Sequences increase over the whole meeting, whoever gave them out."""
     meeting = Session.objects.filter(room=session.room, room_sid=session.room_sid)
     highest = meeting.aggregate(highest=Max("last_sequence"))["highest"]
-    is_first = session.generation == 1 and meeting.count() == 1
+    is_first = generation == 1 and meeting.count() == 1
     return 1 if is_first else int(highest) + SEQUENCE_GAP
 
 
@@ -249,17 +262,3 @@ def _change(rows: models.QuerySet[Session], **values: object) -> bool:
 
 def _seconds_ago(seconds: float) -> datetime.datetime:
     return timezone.now() - datetime.timedelta(seconds=seconds)
-
-
-def _moment(epoch_ms: int | None) -> datetime.datetime | None:
-    """None, too, for what is no time at all."""
-    if epoch_ms is None or not 0 < epoch_ms < MAX_EPOCH_MS:
-        return None
-    return datetime.datetime.fromtimestamp(epoch_ms / 1000, tz=datetime.UTC)
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None

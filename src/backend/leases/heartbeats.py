@@ -1,0 +1,151 @@
+"""What a worker says of its jobs once a second, and what they are told."""
+
+import dataclasses
+import datetime
+import functools
+import uuid
+from collections.abc import Callable
+
+from django.db import models
+from django.utils import timezone
+
+from backend.leases import services as leases
+from backend.leases.counters import TIME_TO_LIVE
+from backend.leases.models import Session, Worker
+from contract.names import HEARTBEAT_STALE_AFTER_S
+from contract.shapes import from_value
+from contract.status import Reason, State
+from contract.workers import HeardUntil, HeartbeatAnswer, JobCommand, JobReport, Order, WorkerHeartbeat
+
+MAX_EPOCH_MS = 2**43
+
+
+def record_heartbeat(*, name: str, heartbeat: WorkerHeartbeat) -> HeartbeatAnswer:
+    now = timezone.now()
+    Worker.objects.update_or_create(
+        pk=name,
+        defaults={
+            "heartbeat_at": now,
+            "capacity": heartbeat.capacity,
+            "speaking": sum(job.speaking for job in heartbeat.jobs if not job.lost),
+            "is_draining": heartbeat.draining,
+            "engines": list(heartbeat.engines),
+        },
+    )
+    others_can = functools.cache(lambda: leases.why_nobody_can_take_it(leases.live_workers()) is None)
+    commands = []
+    for job in heartbeat.jobs:
+        session = _session_of(name, job)
+        if session is None:
+            commands.append(_command(job, Order.LEAVE))
+        elif job.generation == session.standby_generation:
+            commands.append(_record_standby(session, job, now))
+        else:
+            commands.append(_record_speaker(session, job, now, heartbeat.draining, others_can))
+    return HeartbeatAnswer(jobs=tuple(commands))
+
+
+def _session_of(worker: str, job: JobReport) -> Session | None:
+    """The session that this worker has claimed for this generation, if it still counts."""
+    session = (
+        Session.objects.filter(pk=_uuid(job.session), ended_at=None).exclude(state=State.STOPPING).first()
+    )
+    if session is None:
+        return None
+    holds = {session.generation: session.worker, session.standby_generation: session.standby_worker}
+    return session if holds.get(job.generation) == worker else None
+
+
+def _record_speaker(
+    session: Session,
+    job: JobReport,
+    now: datetime.datetime,
+    is_draining: bool,
+    others_can: Callable[[], bool],
+) -> JobCommand:
+    rows = _held(session)
+    said: dict[str, object] = {"last_sequence": max(session.last_sequence, job.last_sequence)}
+    if job.heard_until is not None:
+        said["heard_until"] = [dataclasses.asdict(heard) for heard in job.heard_until]
+    if job.lost or job.state is State.FAILED:
+        rows.update(**said)
+        _end(session, job, now)
+        return _command(job, Order.LEAVE)
+    if session.state == State.JOINING and job.state is State.LIVE and session.dispatched_at:
+        TIME_TO_LIVE.observe((now - session.dispatched_at).total_seconds())
+    rows.update(
+        heartbeat_at=now,
+        state=job.state,
+        reason=job.reason,
+        spoken_at=_moment(job.spoken_at_ms) or session.spoken_at,
+        **said,
+    )
+    hands_over = is_draining and (session.standby_is_ready or not (session.standby_worker or others_can()))
+    return _command(job, Order.FINISH if hands_over else Order.SPEAK, session)
+
+
+def _record_standby(session: Session, job: JobReport, now: datetime.datetime) -> JobCommand:
+    rows = Session.objects.filter(
+        pk=session.pk, standby_generation=job.generation, standby_worker=session.standby_worker, ended_at=None
+    )
+    if job.lost or job.state is State.FAILED:
+        rows.update(
+            standby_worker="", standby_heartbeat_at=None, standby_is_ready=False, standby_dispatched_at=None
+        )
+        return _command(job, Order.LEAVE)
+    rows.update(standby_heartbeat_at=now, standby_is_ready=job.state is not State.JOINING)
+    return _command(job, Order.WAIT, session)
+
+
+def _end(session: Session, job: JobReport, now: datetime.datetime) -> None:
+    if not job.lost:
+        leases.end_session(session, state=State.FAILED, reason=job.reason)
+    elif not (stands_by(session, now) and leases.promote_standby(session)):
+        leases.next_generation(session, reason=Reason.WORKER_LOST)
+
+
+def stands_by(session: Session, now: datetime.datetime) -> bool:
+    """Whether another agent is there to go on."""
+    at = session.standby_heartbeat_at
+    return (
+        session.standby_worker != ""
+        and at is not None
+        and (now - at).total_seconds() <= HEARTBEAT_STALE_AFTER_S
+    )
+
+
+def _held(session: Session) -> models.QuerySet[Session]:
+    """The row, as long as the same worker holds it."""
+    rows = Session.objects.filter(
+        pk=session.pk, generation=session.generation, worker=session.worker, ended_at=None
+    )
+    return rows.exclude(state=State.STOPPING)
+
+
+def _command(job: JobReport, order: Order, session: Session | None = None) -> JobCommand:
+    return JobCommand(
+        session=job.session,
+        generation=job.generation,
+        order=order,
+        language=session.language if session else "",
+        heard_until=_heard_until(session) if session and order in (Order.WAIT, Order.SPEAK) else None,
+    )
+
+
+def _heard_until(session: Session) -> tuple[HeardUntil, ...] | None:
+    known: tuple[HeardUntil, ...] | None = from_value(tuple[HeardUntil, ...] | None, session.heard_until)
+    return known
+
+
+def _moment(epoch_ms: int | None) -> datetime.datetime | None:
+    """None, too, for what is no time at all."""
+    if epoch_ms is None or not 0 < epoch_ms < MAX_EPOCH_MS:
+        return None
+    return datetime.datetime.fromtimestamp(epoch_ms / 1000, tz=datetime.UTC)
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
