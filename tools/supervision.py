@@ -15,8 +15,8 @@ from pathlib import Path
 from tools.installation import ROOT, VENV_PYTHON, say
 from tools.local_settings import LocalSettings
 
-STOP_WAIT_S = 6
-"""What a process gets to end by itself; then its group is killed. A worker leaves its rooms within 5 s."""
+STOP_WAIT_S = 15
+"""What a process gets to end by itself; then its group is killed. A worker may hand its rooms over for 8 s."""
 
 SUPERVISOR = """\
 [supervisord]

@@ -19,6 +19,7 @@ from livekit.agents import (
 
 from agents.audio.pcm import FRAME_SAMPLES, SAMPLE_RATE_HZ, Chunker, Frame
 from agents.rooms.participant import ParticipantPipeline
+from agents.rooms.takeover import Takeover
 from agents.segments.segmenter import Segmenter, Sequence, Speaker
 from contract.segments import Segment
 from contract.status import Reason
@@ -136,8 +137,16 @@ def pipeline(track: Track, engine: Engine, screen: Screen, told: Told) -> Partic
         sequence=Sequence(1),
         new_id=lambda: f"id-{next(ids)}",
     )
+    takeover = Takeover()
+    takeover.begin(())
     return ParticipantPipeline(
-        frames=track, engine=engine, segmenter=segmenter, sinks=[screen], on_change=told
+        frames=track,
+        engine=engine,
+        segmenter=segmenter,
+        sinks=[screen],
+        on_change=told,
+        takeover=takeover,
+        track_sid="TR_1",
     )
 
 

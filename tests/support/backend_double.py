@@ -15,6 +15,7 @@ from contract.dispatch import DispatchMetadata
 from contract.workers import (
     ClaimAnswer,
     ClaimRequest,
+    HeardUntil,
     HeartbeatAnswer,
     JobCommand,
     JobReport,
@@ -44,6 +45,9 @@ class Lease:
     generation: int
     answer: ClaimAnswer
     order: Order | None = Order.SPEAK
+    heard_until: tuple[HeardUntil, ...] | None = None
+    is_to_be_handed_over: bool = False
+    """Whether another worker could take it when its own drains; if not, it is told to finish."""
     claim_status: int = 200
     claims: int = 0
 
@@ -191,16 +195,26 @@ class BackendDouble:
         if not self.answers_heartbeats:
             raise web.HTTPServiceUnavailable
         self.told.append(Told(at=time.monotonic(), worker=worker, heartbeat=heartbeat))
-        commands = [command for job in heartbeat.jobs if (command := self._command(job))]
+        commands = [
+            command for job in heartbeat.jobs if (command := self._command(job, draining=heartbeat.draining))
+        ]
         self._note()
         return _json(HeartbeatAnswer(jobs=tuple(commands)))
 
-    def _command(self, job: JobReport) -> JobCommand | None:
+    def _command(self, job: JobReport, *, draining: bool) -> JobCommand | None:
         lease = self.leases.get((job.session, job.generation))
         order = lease.order if lease else Order.LEAVE
+        if draining and order is not Order.LEAVE and not (lease and lease.is_to_be_handed_over):
+            order = Order.FINISH
         if order is None:
             return None
-        return JobCommand(session=job.session, generation=job.generation, order=order, language="en")
+        return JobCommand(
+            session=job.session,
+            generation=job.generation,
+            order=order,
+            language="en",
+            heard_until=lease.heard_until if lease else None,
+        )
 
     async def _claim(self, request: web.Request) -> web.Response:
         self._caller(request)

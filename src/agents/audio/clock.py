@@ -37,6 +37,11 @@ class AudioClock:
         assert self._epoch_ms is not None
         return round(self._epoch_ms + frame * FRAME_MS)
 
+    def frame_at(self, utc_ms: float) -> int:
+        """The number of the frame that was heard then; below zero for a time before the first."""
+        assert self._epoch_ms is not None
+        return round((utc_ms - self._epoch_ms) / FRAME_MS)
+
 
 class SentAudio:
     """Maps seconds of an engine's stream, which skips silence, back to frame numbers of the track."""

@@ -6,9 +6,11 @@ monologue is cut at a short pause, or hard where there is none; no frame is lost
 """
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.audio.pcm import FRAMES_PER_S, Frame
+
+BETWEEN_WORDS_S = 0.12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,10 @@ class Gate:
             if self._is_open
             else self._listen(frame, is_voice=is_voice)
         )
+
+    def hurry(self) -> None:
+        """Shut at the next pause between words, however short the utterance."""
+        self._options = replace(self._options, soft_cut_after_s=0.0, soft_cut_pause_s=BETWEEN_WORDS_S)
 
     def close(self) -> bool:
         """No more audio: whether an utterance was under way, and so has ended."""

@@ -9,6 +9,9 @@ from agents.audio.pcm import FRAMES_PER_S, Frame
 LIMIT_FRAMES = 20 * FRAMES_PER_S
 """640 kB; more than the longest utterance, so that a healthy engine never loses any."""
 
+REMNANT_FRAMES = 3 * FRAMES_PER_S // 10
+"""Less than this at the end of an utterance holds no word of its own."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
@@ -81,6 +84,17 @@ class Unconfirmed:
         self._confirmed = max(self._confirmed, utterance)
         while self._pieces and self._pieces[0].utterance <= utterance:
             self._drop_oldest()
+
+    def skip_before(self, number: int) -> None:
+        """Drop audio before frame `number`: another agent has transcribed it, and the silence it ended in with it."""
+        is_cut = False
+        while self._pieces and self._pieces[0].number < number:
+            is_cut = not self._pieces[0].ends
+            self._drop_oldest()
+        rest = [piece for piece in self._pieces if is_cut and piece.utterance == self._pieces[0].utterance]
+        if rest and rest[-1].ends and len(rest) < REMNANT_FRAMES:
+            for _ in rest:
+                self._drop_oldest()
 
     def forget_before(self, number: int) -> None:
         """Drop audio before frame `number`, too old to be worth showing."""

@@ -22,12 +22,15 @@ from agents.audio.pcm import FRAMES_PER_S, SAMPLE_RATE_HZ, Frame
 from agents.audio.unconfirmed import Piece, Unconfirmed
 from agents.audio.vad import VoiceDetector
 from agents.rooms.backoff import backoff_s
+from agents.rooms.takeover import Takeover
 from agents.runtime.errors import EngineFull, EngineLost, EngineRefused
 from agents.segments.segmenter import Segmenter
 from contract.segments import Segment
 from contract.status import Reason
 
 CONNECT_TIMEOUT_S = 3.0
+CUT_WITHIN_S = 1.5
+"""Who is to finish at a pause waits no longer for one."""
 LINGER_S = 5.0
 """How long a stream is kept after speech."""
 FINISH_S = 2.0
@@ -93,13 +96,19 @@ class ParticipantPipeline:
         segmenter: Segmenter,
         sinks: Sequence[Sink],
         on_change: Callable[[], None],
+        takeover: Takeover,
+        track_sid: str,
+        on_engine_failure: Callable[[Reason], None] = lambda _: None,
     ) -> None:
         self._frames, self._engine, self._segmenter, self._sinks = frames, engine, segmenter, sinks
+        self._takeover, self._track_sid = takeover, track_sid
         self.progress = Progress(on_change)
+        self._on_engine_failure = on_engine_failure
         self._gate, self._detector, self._clock = Gate(), VoiceDetector(), AudioClock()
         self._unconfirmed = Unconfirmed()
         self._has_audio, self._has_confirmed = asyncio.Event(), asyncio.Event()
-        self._finish_wanted = asyncio.Event()
+        self._finish_wanted, self._pause_wanted = asyncio.Event(), asyncio.Event()
+        self._listening_ended = asyncio.Event()
         self._heard_frames = self._logged_dropped_frames = 0
         self._ended: deque[int] = deque()  # utterances whose end the stream was given, in order
         self._is_finishing = False
@@ -119,9 +128,11 @@ class ParticipantPipeline:
                 if task.done():
                     task.result()  # raises what it failed with
             listening.cancel()
+            self._listening_ended.set()
             await self._last_words()
             patience_s = FINISH_S
         finally:
+            self._listening_ended.set()
             listening.cancel()
             recognising.cancel()
             # Viewers first: an engine may take its time to close.
@@ -140,6 +151,21 @@ class ParticipantPipeline:
         """Stop listening, so that `run` comes to its end with the last words."""
         self._finish_wanted.set()
 
+    async def finish_at_pause(self) -> None:
+        """As `finish`, but not in the middle of a word if that can be helped; returns when it has stopped listening."""
+        self._gate.hurry()
+        self._pause_wanted.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CUT_WITHIN_S):
+                await self._listening_ended.wait()
+        self.finish()
+        await self._listening_ended.wait()
+
+    @property
+    def heard_until_ms(self) -> int | None:
+        """Up to when the track was listened to (UTC epoch); None: not at all."""
+        return self._clock.utc_ms(self._heard_frames) if self._heard_frames else None
+
     async def _is_to_finish(self) -> None:
         await self._finish_wanted.wait()
 
@@ -154,6 +180,8 @@ class ParticipantPipeline:
                     self.progress.spoken_at_ms = round(now_ms)
                 self._unconfirmed.add(passage)
                 self._has_audio.set()
+            if self._pause_wanted.is_set() and not self._gate.is_open:
+                return
 
     async def _last_words(self) -> None:
         """No more audio will come: end the utterance and wait for what the engine still has to say."""
@@ -161,6 +189,7 @@ class ParticipantPipeline:
         if self._gate.close():
             self._unconfirmed.end()
         self._has_audio.set()
+        await self._takeover.begun()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FINISH_S):
                 while not self._unconfirmed.is_empty:
@@ -169,6 +198,10 @@ class ParticipantPipeline:
 
     async def _recognise(self) -> None:
         """A stream while somebody speaks; another when it fails."""
+        await self._takeover.begun()
+        heard_until_ms = self._takeover.heard_until_ms(self._track_sid)
+        if heard_until_ms is not None and self._heard_frames:
+            self._unconfirmed.skip_before(self._clock.frame_at(heard_until_ms))
         failures = 0
         while True:
             self._log_dropped()
@@ -187,6 +220,7 @@ class ParticipantPipeline:
 
     async def _after_failure(self, error: BaseException, *, failures: int) -> None:
         refused = isinstance(error, EngineRefused)
+        self._on_engine_failure(_reason(error))
         logger.warning(
             "an engine stream failed",
             extra={"error": type(error).__name__, "failures": failures},

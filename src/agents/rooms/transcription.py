@@ -10,8 +10,10 @@ from livekit import rtc
 from agents.rooms.changes import Microphone, RoomChanges
 from agents.rooms.participant import ParticipantPipeline
 from contract.status import Reason
+from contract.workers import HeardUntil
 
 RESTART_AFTER_S = 1.0
+HEARD_LATELY_S = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +22,7 @@ MakePipeline = Callable[[Microphone, rtc.Track], ParticipantPipeline]
 
 @dataclass(kw_only=True, eq=False)
 class _Running:
+    track_sid: str
     track: rtc.Track
     pipeline: ParticipantPipeline
     task: asyncio.Task[None]
@@ -35,7 +38,11 @@ class Transcription:
         self._running: dict[str, _Running] = {}
         self._ending: set[_Running] = set()
         self._asked_for: dict[str, rtc.RemoteTrackPublication] = {}
-        self._is_finishing = False
+        self._unheard: set[str] = set()
+        self._is_finishing = self._has_looked = False
+        self._heard_until_ms: dict[str, int] = {}
+        self.heard_until: tuple[HeardUntil, ...] | None = None
+        """How far each track was listened to; only known once all have been left, for good."""
         self._behind_ms: int | None = None
         self._spoken_at_ms: int | None = None
         self.is_encrypted = False
@@ -48,12 +55,23 @@ class Transcription:
                 self._reconcile(microphones, tasks)
 
     async def finish(self) -> None:
-        """Stop listening and let every pipeline end with its last words."""
+        """Stop listening at a pause and let every pipeline end with its last words."""
         self._is_finishing = True
-        for running in self._running.values():
-            running.pipeline.finish()
-        if tasks := {running.task for running in (*self._running.values(), *self._ending)}:
-            await asyncio.wait(tasks)
+        doing = self._all()
+        await asyncio.gather(*(running.pipeline.finish_at_pause() for running in doing))
+        for running in doing:
+            self._note_heard(running.pipeline, running.track_sid)
+        self.heard_until = tuple(
+            HeardUntil(track_sid=sid, until_ms=ms) for sid, ms in self._heard_until_ms.items()
+        )
+        self._on_change()
+        if doing:
+            await asyncio.wait({running.task for running in doing})
+
+    @property
+    def hears_everybody(self) -> bool:
+        """Whether there is a pipeline for every microphone that is open."""
+        return self._has_looked and not self._unheard
 
     @property
     def speaking(self) -> int:
@@ -92,6 +110,7 @@ class Transcription:
         if self._is_finishing:
             return
         self._note_encryption(microphones)
+        was_complete = self.hears_everybody
         plain = {
             microphone.track_sid: microphone for microphone in microphones if not microphone.is_encrypted
         }
@@ -114,6 +133,10 @@ class Transcription:
                 # livekit may raise anything, and one track's trouble is not the room's.
                 logger.exception("a track could not be taken up", extra={"track_sid": sid})
                 asyncio.get_running_loop().call_later(RESTART_AFTER_S, self._changes.look_again)
+        self._has_looked = True
+        self._unheard = {sid for sid, m in plain.items() if not m.publication.muted} - self._running.keys()
+        if self.hears_everybody and not was_complete:
+            self._on_change()
 
     def _take_up(self, microphone: Microphone, tasks: asyncio.TaskGroup) -> None:
         track = microphone.publication.track
@@ -137,7 +160,9 @@ class Transcription:
     def _start(self, microphone: Microphone, track: rtc.Track, tasks: asyncio.TaskGroup) -> None:
         pipeline = self._make_pipeline(microphone, track)
         task = tasks.create_task(self._isolated(pipeline, microphone.track_sid), name="participant pipeline")
-        self._running[microphone.track_sid] = _Running(track=track, pipeline=pipeline, task=task)
+        self._running[microphone.track_sid] = _Running(
+            track_sid=microphone.track_sid, track=track, pipeline=pipeline, task=task
+        )
         task.add_done_callback(lambda _: self._on_change())
         logger.info("pipeline started", extra={"track_sid": microphone.track_sid})
 
@@ -148,6 +173,14 @@ class Transcription:
         running.task.add_done_callback(lambda _: self._ending.discard(running))
         running.pipeline.finish()
 
+    def _note_heard(self, pipeline: ParticipantPipeline, track_sid: str) -> None:
+        """Of tracks that have ended only the last count: who takes over has heard nothing older."""
+        until_ms = pipeline.heard_until_ms
+        if until_ms is not None:
+            since_ms = until_ms - round(HEARD_LATELY_S * 1000)
+            self._heard_until_ms = {s: ms for s, ms in self._heard_until_ms.items() if ms > since_ms}
+            self._heard_until_ms[track_sid] = until_ms
+
     async def _isolated(self, pipeline: ParticipantPipeline, track_sid: str) -> None:
         failed = False
         try:
@@ -156,6 +189,7 @@ class Transcription:
             # A TaskGroup cancels all siblings at the first error, and one participant's trouble is not the room's.
             failed = True
             logger.exception("pipeline failed", extra={"track_sid": track_sid})
+        self._note_heard(pipeline, track_sid)
         running = self._running.get(track_sid)
         if running is not None and running.pipeline is pipeline and not self._is_finishing:
             # Still wanted: its track has fallen silent for good, or it failed. Not at once, lest it spin.

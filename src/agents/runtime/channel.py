@@ -23,9 +23,9 @@ from contract import shapes
 from contract.errors import ContractError
 from contract.workers import ClaimAnswer, JobCommand
 
-MAX_LINE_BYTES = 64 * 1024
+MAX_LINE_BYTES = 256 * 1024
 ANSWER_TIMEOUT_S = 5.0
-MAX_UNSENT_BYTES = 256 * 1024
+MAX_UNSENT_BYTES = 1024 * 1024
 
 T = TypeVar("T")
 

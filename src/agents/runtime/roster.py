@@ -4,8 +4,9 @@ A job is here from its claim on, so that its lease is kept warm while its proces
 when it has been silent for too long or its connection has gone, until a heartbeat with that news is answered.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from agents.runtime.counts import JobCounts
 from contract.names import JOB_SILENT_AFTER_S
 from contract.status import State
 from contract.workers import ClaimAnswer, JobReport
@@ -31,6 +32,7 @@ class Tick:
 
     number: int
     report: JobReport
+    counts: JobCounts = field(default_factory=JobCounts)
 
 
 @dataclass(kw_only=True)
@@ -53,6 +55,8 @@ class Roster:
 
     def __init__(self) -> None:
         self._jobs: dict[JobKey, _Job] = {}
+        self.counted = JobCounts()
+        """By all jobs there ever were."""
 
     def claimed(self, claim: ClaimAnswer, *, now: float) -> None:
         """The lease is ours; its job may take a moment to speak up."""
@@ -79,6 +83,7 @@ class Roster:
             return False
         is_news = (tick.report.state, tick.report.reason) != (job.tick.report.state, job.tick.report.reason)
         was_first, was_lost = job.tick.number == 0, job.told_lost
+        self.counted += tick.counts - job.tick.counts
         job.tick, job.heard_at, job.told_lost = tick, now, False
         return is_news or was_first or was_lost
 
@@ -113,6 +118,12 @@ class Roster:
     def speaking(self, *, now: float) -> int:
         """Pipelines that hold an engine stream, over all jobs that are alive."""
         return sum(job.tick.report.speaking for job in self._jobs.values() if not self._is_lost(job, now=now))
+
+    def states(self, *, now: float) -> list[str]:
+        """Each job's, `lost` for one that is silent or gone."""
+        return [
+            "lost" if self._is_lost(job, now=now) else job.tick.report.state for job in self._jobs.values()
+        ]
 
     def load(self, *, capacity: int, now: float) -> float:
         """What LiveKit is told: 0 to 0.69."""

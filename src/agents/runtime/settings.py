@@ -65,6 +65,16 @@ SETTINGS: tuple[Setting, ...] = (
         name="WORKER_HEALTH_PORT", default="0", help="Port of the worker's health endpoint; 0: a free one."
     ),
     Setting(
+        name="WORKER_METRICS_PORT",
+        default="0",
+        help="Port of the worker's metrics, on every address; 0: none.",
+    ),
+    Setting(
+        name="METRICS_TOKEN",
+        default="",
+        help="Bearer token wanted by /metrics; empty: open in local runs, closed in production.",
+    ),
+    Setting(
         name="SUBTITLES_CAPACITY",
         default="8",
         help="How many people speaking at once one worker transcribes (1-1000).",
@@ -87,6 +97,9 @@ class Settings:
     worker_name: str
     health_host: str
     health_port: int
+    metrics_port: int
+    metrics_token: str = field(repr=False)
+    is_local: bool
     capacity: int
 
 
@@ -113,6 +126,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         worker_name=known["WORKER_NAME"] or f"{socket.gethostname()}-{secrets.token_hex(4)}",
         health_host=known["WORKER_HEALTH_HOST"],
         health_port=_number(known, "WORKER_HEALTH_PORT", least=0, most=65_535),
+        metrics_port=_number(known, "WORKER_METRICS_PORT", least=0, most=65_535),
+        metrics_token=known["METRICS_TOKEN"],
+        is_local=known["DJANGO_ENV"] == "local",
         capacity=_number(known, "SUBTITLES_CAPACITY", least=1, most=1_000),
     )
 

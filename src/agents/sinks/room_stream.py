@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 from livekit import rtc
 
@@ -22,8 +23,10 @@ logger = logging.getLogger(__name__)
 class RoomStream:
     """One speaker's captions; speakers do not wait for each other."""
 
-    def __init__(self, *, room: rtc.Room, fence: Fence) -> None:
-        self._room, self._fence = room, fence
+    def __init__(
+        self, *, room: rtc.Room, fence: Fence, on_sent: Callable[[Segment], None] = lambda _: None
+    ) -> None:
+        self._room, self._fence, self._on_sent = room, fence, on_sent
         self._outbox = Outbox()
         self._filled, self._has_room, self._is_idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._is_idle.set()
@@ -79,6 +82,7 @@ class RoomStream:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
                 await _publish(self._room, segment)
+            self._on_sent(segment)
         except Exception:  # noqa: BLE001 - livekit raises bare Exceptions of many kinds while it reconnects
             return False
         return True

@@ -10,10 +10,12 @@ from agents.runtime.channel import Instruction, JobsDesk
 from agents.runtime.errors import BackendLost
 from agents.runtime.roster import JobKey, Roster, Tick
 from contract.names import HEARTBEAT_INTERVAL_S
-from contract.workers import HeartbeatAnswer, WorkerHeartbeat
+from contract.workers import HeartbeatAnswer, Order, WorkerHeartbeat
 
 COALESCE_S = 0.05
 """News that comes together goes together."""
+HURRIED_INTERVAL_S = 0.2
+"""While a room is handed over, by us or to us: its viewers wait for the next order."""
 
 logger = logging.getLogger(__name__)
 
@@ -29,11 +31,15 @@ class Heartbeat:
         capacity: int,
         engines: tuple[str, ...],
         clock: Callable[[], float],
+        on_beat: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._backend, self._roster, self._clock = backend, roster, clock
         self._capacity, self._engines = capacity, engines
+        self._on_beat = on_beat
         self._has_news = asyncio.Event()
         self._reaches_backend: bool | None = None
+        self._unanswered_since: float | None = None
+        self._is_hurried = False
         self.draining = False
         self.load = 0.0
         """Read by livekit-agents from another thread."""
@@ -47,7 +53,7 @@ class Heartbeat:
         while True:
             await self.beat(desk)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT_INTERVAL_S):
+                async with asyncio.timeout(HURRIED_INTERVAL_S if self._is_hurried else HEARTBEAT_INTERVAL_S):
                     await self._has_news.wait()
                     await asyncio.sleep(COALESCE_S)
 
@@ -68,10 +74,21 @@ class Heartbeat:
             self._note_reach(reaches=False)
             return
         self._note_reach(reaches=True)
+        self._is_hurried = self.draining or any(job.order is Order.WAIT for job in answer.jobs)
         self._roster.answered(ticks)
         _relay(answer, ticks, desk)
 
+    @property
+    def unanswered_s(self) -> float:
+        """For how long the backend has not answered."""
+        return 0.0 if self._unanswered_since is None else self._clock() - self._unanswered_since
+
     def _note_reach(self, *, reaches: bool) -> None:
+        self._on_beat(reaches)
+        if reaches:
+            self._unanswered_since = None
+        elif self._unanswered_since is None:
+            self._unanswered_since = self._clock()
         if reaches is not self._reaches_backend:
             self._reaches_backend = reaches
             if reaches:

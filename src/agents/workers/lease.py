@@ -6,7 +6,9 @@ import logging
 import time
 from collections.abc import Callable
 
+from agents.rooms.takeover import Takeover
 from agents.runtime.channel import Instruction, WorkerLine
+from agents.runtime.counts import JobCounts
 from agents.runtime.roster import Tick
 from agents.sinks.fence import Fence
 from contract.names import HEARTBEAT_INTERVAL_S
@@ -21,12 +23,19 @@ class Lease:
     """Events for the job to wait for, and the fence for its sinks."""
 
     def __init__(
-        self, *, line: WorkerLine, report: Callable[[], JobReport], on_language: Callable[[], None]
+        self,
+        *,
+        line: WorkerLine,
+        report: Callable[[], JobReport],
+        counts: Callable[[], JobCounts] = JobCounts,
+        on_language: Callable[[], None],
     ) -> None:
         self._line, self._report, self._on_language = line, report, on_language
+        self._counts = counts
         self.fence = Fence(now=time.monotonic())
         self.language = line.claim.language
-        self.speaks, self.is_over, self.is_to_finish = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.takeover = Takeover()
+        self.may_listen, self.is_over, self.is_to_finish = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._has_news = asyncio.Event()
 
     async def run(self) -> None:
@@ -40,11 +49,15 @@ class Lease:
         """The next report should not wait."""
         self._has_news.set()
 
+    def tell_once(self) -> None:
+        """One report, now."""
+        number = self.fence.next_report(now=time.monotonic())
+        self._line.report(Tick(number=number, report=self._report(), counts=self._counts()))
+
     async def _tell(self) -> None:
         while True:
             self._has_news.clear()
-            number = self.fence.next_report(now=time.monotonic())
-            self._line.report(Tick(number=number, report=self._report()))
+            self.tell_once()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARTBEAT_INTERVAL_S):
                     await self._has_news.wait()
@@ -67,8 +80,15 @@ class Lease:
         if command.language != self.language:
             self.language = command.language
             self._on_language()
+        self.may_listen.set()
+        if command.order is Order.WAIT:
+            if command.heard_until is not None:
+                self.takeover.begin(command.heard_until)
+            return
+        if command.order is Order.FINISH:
+            self.is_to_finish.set()
+        self.takeover.begin(command.heard_until or ())
         self.fence.told_to_speak(report=instruction.number, now=time.monotonic())
-        self.speaks.set()
 
     async def _beat(self) -> None:
         while True:

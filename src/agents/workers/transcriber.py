@@ -23,8 +23,9 @@ from livekit.agents.worker import WorkerPermissions
 
 from agents.backend_api import BackendApi
 from agents.runtime.channel import JobsDesk
-from agents.runtime.errors import ClaimStale, SettingsError, TheirFault
+from agents.runtime.errors import AtCapacity, BackendLost, ClaimStale, SettingsError, TheirFault
 from agents.runtime.logs import configure_logs
+from agents.runtime.metrics import WorkerMetrics, served
 from agents.runtime.roster import JobKey, Roster, key_of
 from agents.runtime.settings import Settings, read_settings, spare_memory
 from agents.stt.registry import EmbeddedOptions, EngineOptions, installed_engines
@@ -39,7 +40,12 @@ IDLE_PROCESSES = 1
 """One job process is kept warm for the next start; each more would cost its memory all day."""
 MAX_LIVEKIT_RETRIES = 1_000_000
 """For ever: LiveKit may be away for a night, and a worker that gives up has to be started by somebody."""
-JOBS_LEAVE_WITHIN_S = 3.6
+HAND_OVER_WITHIN_S = 8.0
+"""How long rooms are kept for another worker to take over."""
+BACKEND_AWAY_S = 0.8
+"""Without the backend for so long nobody will take over."""
+DRAIN_POLL_S = 0.05
+JOBS_LEAVE_WITHIN_S = 4.8
 IDLE_WITHIN_S = 0.5
 """livekit's drain waits for its own start, should that still be under way."""
 LAST_BEAT_WITHIN_S = 0.5
@@ -62,7 +68,9 @@ class Worker:
             capacity=settings.capacity,
             engines=installed_engines(),
             clock=time.monotonic,
+            on_beat=lambda is_answered: self._metrics.note_heartbeat(is_answered=is_answered),
         )
+        self._metrics = WorkerMetrics(roster=self._roster, capacity=settings.capacity, clock=time.monotonic)
         self._desk = JobsDesk(
             path=socket_path, roster=self._roster, clock=time.monotonic, on_news=self._heartbeat.news
         )
@@ -75,7 +83,7 @@ class Worker:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop`, or until livekit-agents fails."""
-        async with self._desk:
+        async with self._desk, self._metrics_served():
             self._server.on("worker_registered", lambda *_: self._note_registered())
             serving = asyncio.create_task(self._server.run(), name="livekit worker")
             beating = asyncio.create_task(self._beat_once_registered(), name="heartbeat")
@@ -92,6 +100,15 @@ class Worker:
                 stopping.cancel()
                 await self._close(serving)
 
+    def _metrics_served(self) -> contextlib.AbstractAsyncContextManager[None]:
+        settings = self._settings
+        return served(
+            self._metrics,
+            port=settings.metrics_port,
+            token=settings.metrics_token,
+            is_local=settings.is_local,
+        )
+
     def _note_registered(self) -> None:
         logger.info("worker registered", extra={"worker": self._settings.worker_name})
         self._registered.set()
@@ -103,16 +120,22 @@ class Worker:
 
     async def _on_request(self, request: JobRequest) -> None:
         """LiveKit offers a job: it is taken if the backend says that the lease is ours."""
+        if self._heartbeat.draining:
+            await request.reject(terminate=False)
+            return
         try:
             claim = await self._claimed(request)
         except (ContractError, ClaimStale) as error:
+            self._metrics.note_claim(_outcome(error))
             logger.warning("a job was refused for good", extra={"error": type(error).__name__})
             await request.reject(terminate=True)
             return
         except TheirFault as error:
+            self._metrics.note_claim(_outcome(error))
             logger.warning("a job was refused for now", extra={"error": type(error).__name__})
             await request.reject(terminate=False)
             return
+        self._metrics.note_claim("granted")
         self._roster.claimed(claim, now=time.monotonic())
         self._heartbeat.news()
         try:
@@ -132,13 +155,14 @@ class Worker:
         return claim
 
     async def _drain(self) -> None:
-        """Take no more jobs; those there end their open segments and leave."""
+        """Take no more jobs; those there are handed over, or end their open segments and leave."""
         logger.info("worker draining")
         self._heartbeat.draining = True
         self._heartbeat.news()
-        self._desk.finish_all()
-        patience_s = JOBS_LEAVE_WITHIN_S if self._roster.has_jobs() else IDLE_WITHIN_S
         draining = asyncio.create_task(self._server.drain(timeout=None), name="livekit drain")
+        await self._hand_over()
+        patience_s = JOBS_LEAVE_WITHIN_S if self._roster.has_jobs() else IDLE_WITHIN_S
+        self._desk.finish_all()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
                 await asyncio.shield(draining)
@@ -147,6 +171,13 @@ class Worker:
             async with asyncio.timeout(LAST_BEAT_WITHIN_S):
                 await self._heartbeat.beat(self._desk)
 
+    async def _hand_over(self) -> None:
+        """Until the backend has ordered every job out, one after another; without it nobody would."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HAND_OVER_WITHIN_S):
+                while self._roster.has_jobs() and self._heartbeat.unanswered_s < BACKEND_AWAY_S:  # noqa: ASYNC110 - two conditions, one of them a time
+                    await asyncio.sleep(DRAIN_POLL_S)
+
     async def _close(self, serving: asyncio.Task[None]) -> None:
         """livekit's own close waits up to 10 s and more for idle processes; ours are ended by `_end_children`."""
         with contextlib.suppress(Exception):
@@ -154,6 +185,15 @@ class Worker:
                 await self._server.aclose()
         serving.cancel()
         await asyncio.wait({serving}, timeout=0.1)
+
+
+def _outcome(error: Exception) -> str:
+    known: dict[type[Exception], str] = {
+        ClaimStale: "stale",
+        AtCapacity: "at_capacity",
+        BackendLost: "backend_lost",
+    }
+    return known.get(type(error), "invalid")
 
 
 def _agent_server(

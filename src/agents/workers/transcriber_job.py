@@ -19,6 +19,7 @@ from agents.rooms.changes import Microphone, RoomChanges
 from agents.rooms.participant import ParticipantPipeline
 from agents.rooms.transcription import Transcription
 from agents.runtime.channel import WorkerLine, line_to_worker
+from agents.runtime.counts import JobCounter
 from agents.runtime.errors import AgentError, EngineRefused
 from agents.runtime.logs import be_discreet
 from agents.runtime.roster import JobKey
@@ -33,7 +34,9 @@ from contract.status import Reason, State, Status
 from contract.workers import ClaimAnswer, JobReport
 
 CONNECT_TIMEOUT_S = 10.0
-FINISH_TIMEOUT_S = 2.5
+FINISH_TIMEOUT_S = 3.6
+LISTENS_WITHIN_S = 1.5
+"""Who stands by says that it is ready then, even if some track could not be had."""
 CLOSE_TIMEOUT_S = 0.9
 DISCONNECT_TIMEOUT_S = 1.0
 FLUSH_S = 0.1
@@ -87,14 +90,20 @@ class RoomJob:
         self._context, self._engines = context, engines
         self._claim: ClaimAnswer = line.claim
         self._room: rtc.Room = context.room
-        self._lease = Lease(line=line, report=self._report, on_language=self._news)
+        self._counter = JobCounter()
+        self._lease = Lease(
+            line=line,
+            report=self._report,
+            counts=lambda: self._counter.counts,
+            on_language=self._news,
+        )
         self._status = RoomStatus(room=self._room, fence=self._lease.fence)
         self._sequence = Sequence(line.claim.first_sequence)
         self._state: State = State.JOINING
         self._reason: Reason | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._transcription: Transcription | None = None
-        self._is_leaving = False
+        self._is_leaving = self._has_had_time = False
 
     async def run(self) -> None:
         """Ends when the worker or the backend says so, or when LiveKit has let go of us."""
@@ -115,6 +124,7 @@ class RoomJob:
             try:
                 await asyncio.wait(doing, timeout=CLOSE_TIMEOUT_S)
                 await asyncio.sleep(FLUSH_S)
+                self._lease.tell_once()  # the last captions count too
             finally:
                 # Also when cancelled meanwhile, as livekit does once the worker is gone: the request to leave
                 # is made before the first wait, so that no ghost stays in the room.
@@ -126,7 +136,7 @@ class RoomJob:
     async def _end_if_nothing_has_begun(self) -> None:
         """Told to finish: a transcription does so itself; a job that waits to begin, or has failed, just leaves."""
         await self._lease.is_to_finish.wait()
-        if self._transcription is None:
+        if self._transcription is None or not self._lease.takeover.has_begun:
             self._lease.is_over.set()
 
     async def _join_and_transcribe(self) -> None:
@@ -141,7 +151,7 @@ class RoomJob:
         except (rtc.ConnectError, TimeoutError):
             logger.warning("the room could not be joined")
             return
-        await self._lease.speaks.wait()
+        await self._lease.may_listen.wait()
         try:
             engine = make_engine(self._claim.engine, self._engines)
         except EngineRefused:
@@ -174,6 +184,7 @@ class RoomJob:
                 others = [
                     tasks.create_task(transcription.run(), name="transcription"),
                     tasks.create_task(self._status.run(), name="status"),
+                    tasks.create_task(self._give_time(), name="time to listen"),
                 ]
                 await self._lease.is_to_finish.wait()
                 with contextlib.suppress(TimeoutError):
@@ -183,6 +194,11 @@ class RoomJob:
                     task.cancel()
         finally:
             changes.close()
+
+    async def _give_time(self) -> None:
+        await asyncio.sleep(LISTENS_WITHIN_S)
+        self._has_had_time = True
+        self._news()
 
     def _pipeline(
         self, *, engine: stt.STT[str], microphone: Microphone, track: rtc.Track
@@ -199,15 +215,20 @@ class RoomJob:
             frames=TrackFrames(track),
             engine=engine,
             segmenter=segmenter,
-            sinks=[RoomStream(room=self._room, fence=self._lease.fence)],
+            sinks=[RoomStream(room=self._room, fence=self._lease.fence, on_sent=self._counter.sent)],
             on_change=self._news,
+            takeover=self._lease.takeover,
+            track_sid=microphone.track_sid,
+            on_engine_failure=self._counter.engine_failed,
         )
 
     def _news(self) -> None:
         """Find out the state anew; tell the room and the worker."""
         if self._transcription is None or self._is_leaving:
             return
-        self._state, self._reason = _judged(self._transcription)
+        listens = self._transcription.hears_everybody or self._has_had_time
+        if self._lease.takeover.has_begun or listens:
+            self._state, self._reason = _judged(self._transcription)
         self._tell()
 
     def _tell(self) -> None:
@@ -233,6 +254,7 @@ class RoomJob:
             last_sequence=self._sequence.last,
             behind_ms=doing.behind_ms if doing else None,
             spoken_at_ms=doing.spoken_at_ms if doing else None,
+            heard_until=doing.heard_until if doing else None,
         )
 
     async def _leave(self) -> None:

@@ -142,6 +142,19 @@ def begin_stop(
     return True
 
 
+def change_language(session: Session, language: str, *, charge: Callable[[], None] = lambda: None) -> bool:
+    """What it is to be from here on; the agent is told with its next heartbeat.
+
+    False when nothing changes, or the session is ending; if not, `charge` is called, and may refuse.
+    """
+    rows = Session.objects.filter(pk=session.pk, ended_at=None).exclude(state=State.STOPPING)
+    with transaction.atomic():
+        if not _change(rows.exclude(language=language), language=language):
+            return False
+        charge()
+    return True
+
+
 def end_session(session: Session, *, state: State = State.IDLE, reason: Reason | None = None) -> bool:
     rows = Session.objects.filter(pk=session.pk, ended_at=None)
     return _change(rows, ended_at=timezone.now(), state=state, reason=reason)
