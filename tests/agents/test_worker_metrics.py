@@ -123,11 +123,14 @@ async def test_captions_jobs_and_pipelines_are_counted_as_viewers_saw_them(
         await metrics.until("roomscribe_worker_speaking_pipelines", lambda count: count == 1)
         await saying
         await viewer.next_final("ada")
-    lease.order = Order.LEAVE
-    await backend_server.report(lease, lost=True)
+        saying = asyncio.create_task(ada.say(SPEECH))
+        await viewer.next_caption()
+        lease.order = Order.LEAVE  # in the middle of a sentence: its final is the last thing that is sent
+        await backend_server.report(lease, lost=True)
+        await saying
 
     finals = sum(c.segment.is_final for c in viewer.captions)
-    assert await metrics.captions("final") - before["final"] == finals >= 1
+    assert await metrics.captions("final") - before["final"] == finals >= 2
     assert await metrics.captions("interim") - before["interim"] == len(viewer.captions) - finals >= 1
     assert await metrics.value('roomscribe_worker_engine_failures_total{reason="engine_down"}') == 1
     assert await metrics.value("roomscribe_worker_speaking_pipelines") == 0

@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -12,8 +13,10 @@ from backend.keeper.turns import is_my_turn
 from backend.leases import services as leases
 from backend.leases.models import KeeperTurn, Session, Worker
 from contract.status import Reason, State
-from tests.backend.conftest import Api, People, until_disconnected
+from contract.workers import JobReport, WorkerHeartbeat
+from tests.backend.conftest import Api, People, WorkerApi, until_disconnected
 from tests.support.livekit import LiveKitServer
+from tests.support.ports import free_port
 
 NOW = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
@@ -37,6 +40,7 @@ def verdict(action: Action, reason: Reason | None = None) -> Verdict:
 
 LOST, SWALLOWED = verdict(Action.REPLACE, Reason.WORKER_LOST), verdict(Action.REPLACE, Reason.NO_WORKER)
 WAITING = {"state": State.WAITING_FOR_WORKER, "worker": ""}
+AWAITED = {**WAITING, "reason": Reason.ROOM_EMPTY, "room_sid": ""}
 
 
 @pytest.mark.parametrize(
@@ -46,6 +50,10 @@ WAITING = {"state": State.WAITING_FOR_WORKER, "worker": ""}
         (session(), None, True, NOTHING),
         (session(empty_since=ago(2)), None, True, verdict(Action.END, Reason.ROOM_EMPTY)),
         (session(), RoomNow(sid="RM_2", people=1), True, verdict(Action.END, Reason.ROOM_EMPTY)),
+        (session(**AWAITED, empty_since=ago(200)), None, True, NOTHING),
+        (session(**AWAITED, empty_since=ago(301)), None, True, verdict(Action.END, Reason.ROOM_EMPTY)),
+        (session(**AWAITED, empty_since=ago(9)), EMPTY, True, NOTHING),
+        (session(**AWAITED, empty_since=ago(9)), ROOM, True, verdict(Action.ADOPT)),
         (session(state=State.STOPPING), ROOM, False, verdict(Action.FINISH_STOP)),
         (session(worker="w", heartbeat_at=ago(2)), ROOM, True, NOTHING),
         (session(worker="w", heartbeat_at=ago(4)), ROOM, True, LOST),
@@ -161,6 +169,7 @@ class TestRounds:
         assert (running.state, running.reason, running.is_active) == ("idle", "room_empty", False)
 
     def test_a_stop_that_could_not_be_finished_is_finished(self, running: Session) -> None:
+        Session.objects.update(state=State.LIVE)
         leases.begin_stop(running)
 
         keep(workers_judged=False)
@@ -205,10 +214,63 @@ class TestRounds:
         running.refresh_from_db()
         assert (running.state, running.reason, running.generation) == ("requested", None, 2)
 
+    def test_a_room_that_livekit_forgot_while_it_was_away_gets_its_agent_when_people_are_back(
+        self, running: Session, settings: Any, livekit: LiveKitServer, people: People
+    ) -> None:
+        is_my_turn("keeper")
+        Session.objects.update(room_sid="RM_of_the_life_before")
+        settings.LIVEKIT_URL = f"ws://127.0.0.1:{free_port()}"
+        keep(workers_judged=True)
+        settings.LIVEKIT_URL = livekit.url
+
+        for _ in range(4):
+            keep(workers_judged=True)
+
+        running.refresh_from_db()
+        assert running.is_active and running.room_sid.startswith("RM_") and running.generation > 1
+        assert (running.state, running.reason) == ("requested", None)
+
+    def test_a_room_that_was_made_anew_while_livekit_was_there_wants_a_new_start(
+        self, running: Session
+    ) -> None:
+        is_my_turn("keeper")
+        keep(workers_judged=True)
+        Session.objects.update(room_sid="RM_of_the_life_before")
+
+        keep(workers_judged=True)
+
+        running.refresh_from_db()
+        assert not running.is_active
+
+    def test_a_stop_waits_for_an_agent_that_is_still_joining(
+        self, running: Session, settings: Any, worker_api: WorkerApi
+    ) -> None:
+        leases.begin_stop(running)
+        keep(workers_judged=True)
+        running.refresh_from_db()
+        assert running.state == "stopping"
+
+        report = JobReport(session=str(running.pk), generation=1, state=State.JOINING, lost=True)
+        beat = WorkerHeartbeat(capacity=8, draining=False, engines=(), jobs=(report,))
+        worker_api.post("/internal/v1/workers/worker-1/heartbeat", beat)
+        keep(workers_judged=True)
+
+        running.refresh_from_db()
+        assert (running.state, running.is_active) == ("idle", False)
+
+    def test_a_stop_does_not_wait_for_a_worker_that_has_died(self, running: Session) -> None:
+        leases.begin_stop(running)
+        Session.objects.update(heartbeat_at=timezone.now() - datetime.timedelta(seconds=4))
+
+        keep(workers_judged=True)
+
+        running.refresh_from_db()
+        assert not running.is_active
+
     def test_a_session_in_which_nobody_speaks_ends_and_says_why(
         self, running: Session, as_participant: Callable[..., Api]
     ) -> None:
-        Session.objects.update(since=timezone.now() - datetime.timedelta(hours=2))
+        Session.objects.update(state=State.LIVE, since=timezone.now() - datetime.timedelta(hours=2))
 
         keep(workers_judged=True)
 

@@ -21,7 +21,7 @@ from agents.runtime.errors import WorkerLost
 from agents.runtime.roster import JobKey, Roster, Tick
 from contract import shapes
 from contract.errors import ContractError
-from contract.workers import ClaimAnswer, JobCommand
+from contract.workers import ClaimAnswer, JobCommand, Order
 
 MAX_LINE_BYTES = 256 * 1024
 ANSWER_TIMEOUT_S = 5.0
@@ -64,9 +64,13 @@ class JobsDesk:
             writer.close()
 
     def tell(self, instruction: Instruction, *, key: JobKey) -> None:
-        """Pass an instruction on to its job, if it is still there."""
+        """Pass an instruction on to its job; one that is unwanted before it has come will not be let in."""
+        is_unwanted = instruction.command is not None and instruction.command.order is Order.LEAVE
         if writer := self._writers.get(key):
             _send(writer, instruction)
+        elif is_unwanted and self._roster.serves(key):
+            self._roster.gone(key)
+            self._on_news()
 
     def finish_all(self) -> None:
         """Every job, now or as soon as it connects, ends its open segments and leaves."""

@@ -10,12 +10,13 @@ from agents.runtime.channel import Instruction, JobsDesk
 from agents.runtime.errors import BackendLost
 from agents.runtime.roster import JobKey, Roster, Tick
 from contract.names import HEARTBEAT_INTERVAL_S
+from contract.status import State
 from contract.workers import HeartbeatAnswer, Order, WorkerHeartbeat
 
 COALESCE_S = 0.05
 """News that comes together goes together."""
 HURRIED_INTERVAL_S = 0.2
-"""While a room is handed over, by us or to us: its viewers wait for the next order."""
+"""While a job joins, or a room is handed over, by us or to us: people wait for the next order."""
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,11 @@ class Heartbeat:
             self._note_reach(reaches=False)
             return
         self._note_reach(reaches=True)
-        self._is_hurried = self.draining or any(job.order is Order.WAIT for job in answer.jobs)
+        self._is_hurried = (
+            self.draining
+            or any(job.order is Order.WAIT for job in answer.jobs)
+            or any(job.state is State.JOINING for job in heartbeat.jobs)
+        )
         self._roster.answered(ticks)
         _relay(answer, ticks, desk)
 

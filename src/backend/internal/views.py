@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from backend.errors import InternalTokenRefused, InvalidBody
 from backend.internal.authentication import WorkerAuthentication
+from backend.leases import placement
 from backend.leases import services as leases
 from backend.leases.heartbeats import record_heartbeat
 from contract.errors import ContractError
@@ -56,6 +57,8 @@ class ClaimView(InternalView):
         lease, first_sequence = leases.claim(
             session_id=session, generation=wanted.generation, worker=request.user.name
         )
+        if wanted.generation == lease.generation:
+            placement.announce(lease)
         answer = ClaimAnswer(
             session=str(lease.pk),
             generation=wanted.generation,

@@ -4,7 +4,7 @@ import datetime
 import enum
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -13,6 +13,7 @@ from prometheus_client import Counter
 
 from backend.dispatch.rooms import RoomNow, rooms_now
 from backend.errors import LiveKitUnavailable
+from backend.keeper.turns import note_livekit
 from backend.leases import placement
 from backend.leases import services as leases
 from backend.leases.heartbeats import stands_by
@@ -28,6 +29,8 @@ CLAIM_WITHIN_S = 2.0
 """A dispatch nobody has claimed by then was swallowed."""
 GONE_STALE_AFTER_S = 1.5
 """Without a heartbeat for so long, and not in the room either, an agent need not be waited for any longer."""
+ROOM_COMES_BACK_WITHIN_S = 300.0
+"""As long as LiveKit keeps a room that everybody has left."""
 EMPTY_FOR_S = 1.0
 """Somebody alone who loads the page anew is back sooner."""
 
@@ -44,6 +47,7 @@ class Action(enum.StrEnum):
     STAND_BY = "stand by"
     PROMOTE = "promote"
     TIDY = "tidy"
+    ADOPT = "adopt"
     WAIT_FOR_PEOPLE = "wait for people"
 
 
@@ -77,8 +81,12 @@ def judge(
     session: Session, *, room: RoomNow | None, limits: Limits, workers: Workers, now: datetime.datetime
 ) -> Verdict:
     """`room` is the LiveKit room of this name now, None: there is none."""
+    is_awaited = session.room_sid == ""
     if room is None:  # one listing may lag behind in a cluster
-        return _end() if _has_been_empty(session, now) else NOTHING
+        patience_s = ROOM_COMES_BACK_WITHIN_S if is_awaited else EMPTY_FOR_S
+        return _end() if _has_been_empty(session, now, for_s=patience_s) else NOTHING
+    if is_awaited and session.state != State.STOPPING:
+        return Verdict(action=Action.ADOPT) if room.people else NOTHING
     if room.sid != session.room_sid:
         return _end()
     if session.state == State.STOPPING:
@@ -127,6 +135,10 @@ def keep(*, workers_judged: bool, may_go_on: Callable[[], bool] = lambda: True) 
     try:
         rooms = rooms_now({session.room for session in sessions})
     except LiveKitUnavailable:
+        note_livekit(is_lost=True)
+        return
+    if note_livekit(is_lost=False):
+        _await_forgotten_rooms(sessions, rooms)
         return
     limits = Limits(
         idle=datetime.timedelta(minutes=settings.SUBTITLES_IDLE_MINUTES),
@@ -142,7 +154,7 @@ def keep(*, workers_judged: bool, may_go_on: Callable[[], bool] = lambda: True) 
             return
         room = rooms.get(session.room)
         leases.note_empty(session, is_empty=room is None or room.people == 0)
-        _mend(session, judge(session, room=room, limits=limits, workers=workers, now=now))
+        _mend(session, room, judge(session, room=room, limits=limits, workers=workers, now=now))
 
 
 def _when_empty(session: Session, now: datetime.datetime) -> Verdict:
@@ -152,8 +164,16 @@ def _when_empty(session: Session, now: datetime.datetime) -> Verdict:
     return Verdict(action=Action.WAIT_FOR_PEOPLE)
 
 
-def _has_been_empty(session: Session, now: datetime.datetime) -> bool:
-    return session.empty_since is not None and _age_s(session.empty_since, now) >= EMPTY_FOR_S
+def _has_been_empty(session: Session, now: datetime.datetime, *, for_s: float = EMPTY_FOR_S) -> bool:
+    return session.empty_since is not None and _age_s(session.empty_since, now) >= for_s
+
+
+def _await_forgotten_rooms(sessions: Iterable[Session], rooms: Mapping[str, RoomNow]) -> None:
+    """A LiveKit that was restarted knows none of its rooms, and makes them anew as people come back."""
+    for session in sessions:
+        room = rooms.get(session.room)
+        if room is None or room.sid != session.room_sid:
+            leases.await_room(session)
 
 
 def _end() -> Verdict:
@@ -164,7 +184,7 @@ def _replace(reason: Reason) -> Verdict:
     return Verdict(action=Action.REPLACE, reason=reason)
 
 
-def _mend(session: Session, verdict: Verdict) -> None:
+def _mend(session: Session, room: RoomNow | None, verdict: Verdict) -> None:
     if verdict.action is Action.NOTHING:
         return
     MENDED.labels(verdict.action).inc()
@@ -190,6 +210,8 @@ def _mend(session: Session, verdict: Verdict) -> None:
             placement.place_standby(session)
         case Action.PROMOTE:
             placement.promote_standby(session)
+        case Action.ADOPT if room:
+            leases.adopt_room(session, room.sid)
         case Action.TIDY:
             placement.remove_ghosts(session)
         case Action.WAIT_FOR_PEOPLE:

@@ -28,3 +28,8 @@ def is_my_turn(holder: str) -> bool:
     except IntegrityError:
         return False
     return True
+
+
+def note_livekit(*, is_lost: bool) -> bool:
+    """Whether this is news, to whichever keeper it was that looked before."""
+    return KeeperTurn.objects.filter(pk=1, livekit_lost=not is_lost).update(livekit_lost=is_lost) == 1

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from django.db import models
 from django.utils import timezone
 
+from backend.leases import placement
 from backend.leases import services as leases
 from backend.leases.counters import TIME_TO_LIVE
 from backend.leases.models import Session, Worker
@@ -37,6 +38,9 @@ def record_heartbeat(*, name: str, heartbeat: WorkerHeartbeat) -> HeartbeatAnswe
     for job in heartbeat.jobs:
         session = _session_of(name, job)
         if session is None:
+            leases.note_leaving(
+                session_id=_uuid(job.session), generation=job.generation, worker=name, has_left=job.lost
+            )
             commands.append(_command(job, Order.LEAVE))
         elif job.generation == session.standby_generation:
             commands.append(_record_standby(session, job, now))
@@ -100,8 +104,10 @@ def _record_standby(session: Session, job: JobReport, now: datetime.datetime) ->
 def _end(session: Session, job: JobReport, now: datetime.datetime) -> None:
     if not job.lost:
         leases.end_session(session, state=State.FAILED, reason=job.reason)
-    elif not (stands_by(session, now) and leases.promote_standby(session)):
-        leases.next_generation(session, reason=Reason.WORKER_LOST)
+    elif not (stands_by(session, now) and leases.promote_standby(session)) and (
+        successor := leases.next_generation(session, reason=Reason.WORKER_LOST)
+    ):
+        placement.announce(successor)
 
 
 def stands_by(session: Session, now: datetime.datetime) -> bool:

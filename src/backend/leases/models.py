@@ -80,10 +80,11 @@ class Worker(models.Model):
 
 
 class KeeperTurn(models.Model):
-    """Which keeper acts. One row."""
+    """Which keeper acts, and what the next one has to know. One row."""
 
     holder = models.CharField(max_length=255)
     until = models.DateTimeField()
+    livekit_lost = models.BooleanField(default=False)
 
     def __str__(self) -> str:
         return self.holder

@@ -1,5 +1,7 @@
 """Bring LiveKit in line with a session: an agent dispatched, or every trace of one removed; and tell the room."""
 
+import time
+
 from backend.dispatch.dispatches import create_dispatch, remove_agents
 from backend.dispatch.rooms import send_data
 from backend.errors import LiveKitUnavailable
@@ -12,6 +14,7 @@ from contract.status import Reason, State, Status
 
 LIVEKIT_WITHIN_S = 0.8
 """How long LiveKit may take where nobody waits for an answer."""
+LOOK_AGAIN_AFTER_S = 0.05
 
 
 def place(session: Session, *, within_s: float = LIVEKIT_WITHIN_S) -> None:
@@ -58,15 +61,20 @@ def replace(session: Session, *, reason: Reason) -> None:
 
 
 def place_again(session: Session) -> None:
-    """Remove the ghost of the generation before, and dispatch this one."""
-    remove_traces(session)
+    """Remove the ghost of the generation before, and dispatch this one, unless somebody else already has."""
+    remove_traces(session, keep=frozenset({session.generation}))
     place(session)
 
 
 def finish_stop(session: Session, *, within_s: float = LIVEKIT_WITHIN_S) -> bool:
-    """End a stopping session once neither agent nor dispatch is left; False: not yet."""
-    if not remove_traces(session, within_s=within_s):
-        return False
+    """End a stopping session once neither agent nor dispatch is left, and none is to come; False: not yet."""
+    deadline_s = time.monotonic() + within_s
+    while not remove_traces(session, within_s=deadline_s - time.monotonic()) or leases.may_still_join(
+        session
+    ):
+        if time.monotonic() + LOOK_AGAIN_AFTER_S >= deadline_s:
+            return False
+        time.sleep(LOOK_AGAIN_AFTER_S)
     session.refresh_from_db(fields=["reason"])
     if leases.end_session(session, reason=Reason(session.reason) if session.reason else None):
         announce(session)
@@ -75,8 +83,8 @@ def finish_stop(session: Session, *, within_s: float = LIVEKIT_WITHIN_S) -> bool
 
 def wait_for_people(session: Session) -> None:
     """Nobody is there to read: the agent leaves, and another comes when somebody returns."""
-    if leases.take_back(session, reason=Reason.ROOM_EMPTY):
-        remove_traces(session)
+    if successor := leases.take_back(session, reason=Reason.ROOM_EMPTY):
+        remove_traces(successor, keep=frozenset({successor.generation}))
 
 
 def remove_traces(

@@ -136,7 +136,15 @@ def begin_stop(
     """
     rows = Session.objects.filter(pk=session.pk, ended_at=None).exclude(state=State.STOPPING)
     with transaction.atomic():
-        if not _change(rows, state=State.STOPPING, reason=reason):
+        # An agent that has joined ends when it is removed; of one that is still joining its worker must say so.
+        changed = _change(
+            rows,
+            state=State.STOPPING,
+            reason=reason,
+            worker=Case(When(state=State.JOINING, then=F("worker")), default=Value("")),
+            standby_worker=Case(When(standby_is_ready=False, then=F("standby_worker")), default=Value("")),
+        )
+        if not changed:
             return False
         charge()
     return True
@@ -153,6 +161,38 @@ def change_language(session: Session, language: str, *, charge: Callable[[], Non
             return False
         charge()
     return True
+
+
+def note_leaving(*, session_id: uuid.UUID | None, generation: int, worker: str, has_left: bool) -> None:
+    """What a worker says of a job whose session is being stopped."""
+    rows = Session.objects.filter(pk=session_id, state=State.STOPPING, ended_at=None)
+    speaks = rows.filter(generation=generation, worker=worker)
+    stands_by = rows.filter(standby_generation=generation, standby_worker=worker)
+    if has_left:
+        speaks.update(worker="")
+        stands_by.update(standby_worker="")
+    else:
+        speaks.update(heartbeat_at=timezone.now())
+        stands_by.update(standby_heartbeat_at=timezone.now())
+
+
+def may_still_join(session: Session) -> bool:
+    """Whether an agent of a session that is being stopped may be on its way into the room."""
+    since = _seconds_ago(HEARTBEAT_STALE_AFTER_S)
+    speaks = Q(heartbeat_at__gt=since) & ~Q(worker="")
+    stands_by = Q(standby_heartbeat_at__gt=since) & ~Q(standby_worker="")
+    return Session.objects.filter(speaks | stands_by, pk=session.pk, ended_at=None).exists()
+
+
+def await_room(session: Session) -> None:
+    """LiveKit was away and has forgotten the room: whichever comes next under its name is the same meeting."""
+    if next_generation(session, reason=Reason.ROOM_EMPTY):
+        Session.objects.filter(pk=session.pk, ended_at=None).update(room_sid="")
+
+
+def adopt_room(session: Session, room_sid: str) -> None:
+    """The room that was waited for is there."""
+    _change(_same_life(session).filter(room_sid=""), room_sid=room_sid)
 
 
 def end_session(session: Session, *, state: State = State.IDLE, reason: Reason | None = None) -> bool:
