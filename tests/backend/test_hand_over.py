@@ -256,6 +256,17 @@ class TestTheKeeper:
         running.refresh_from_db()
         assert (running.generation, running.state) == (2, "requested")
 
+    def test_a_worker_that_has_died_is_not_counted_on_for_the_next_dispatch(self, running: Session) -> None:
+        two_seconds_ago = timezone.now() - datetime.timedelta(seconds=2)
+        Session.objects.update(state=State.LIVE, heartbeat_at=two_seconds_ago)
+        Worker.objects.exclude(name="worker-1").delete()
+        Worker.objects.update(is_draining=False, heartbeat_at=two_seconds_ago)
+
+        keep(workers_judged=True)
+
+        running.refresh_from_db()
+        assert (running.generation, running.state, running.reason) == (2, "waiting_for_worker", "no_worker")
+
     def test_an_agent_that_is_there_is_waited_for(self, running: Session, people: People) -> None:
         people.join(running.room, running.agent_identity, agent=True, hidden=True)
         Worker.objects.update(is_draining=False)

@@ -9,7 +9,7 @@ from livekit import api
 from backend.dispatch.client import livekit
 from backend.errors import NotAParticipant, RoomAbsent
 
-PRESENCE_TIMEOUT_S = 0.8
+PRESENCE_TIMEOUT_S = 0.7
 ASK_AGAIN_AFTER_S = 0.1
 ROOMS_TIMEOUT_S = 2.0
 PING_TIMEOUT_S = 0.5

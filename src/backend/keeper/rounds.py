@@ -205,6 +205,7 @@ def _mend(session: Session, room: RoomNow | None, verdict: Verdict) -> None:
         case Action.PLACE:
             placement.place(session)
         case Action.REPLACE if verdict.reason:
+            leases.miss_worker(session.worker, silent_for_s=GONE_STALE_AFTER_S)
             placement.replace(session, reason=verdict.reason)
         case Action.STAND_BY:
             placement.place_standby(session)

@@ -281,6 +281,11 @@ def draining_workers() -> set[str]:
     return set(Worker.objects.filter(is_draining=True).values_list("pk", flat=True))
 
 
+def miss_worker(name: str, *, silent_for_s: float) -> None:
+    """Do not count on a worker that has been silent for so long, though it may come back."""
+    Worker.objects.filter(pk=name, heartbeat_at__lt=_seconds_ago(silent_for_s)).delete()
+
+
 def forget_old_workers() -> None:
     Worker.objects.filter(heartbeat_at__lt=_seconds_ago(WORKER_FORGOTTEN_AFTER_S)).delete()
 
