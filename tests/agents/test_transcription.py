@@ -28,8 +28,10 @@ class Publication:
     ) -> None:
         self.sid, self.source, self.track, self._failures = sid, source, track, failures
         self.subscribed = asyncio.Event()
+        self.asked = 0
 
     def set_subscribed(self, _: bool) -> None:
+        self.asked += 1
         if self._failures:
             self._failures -= 1
             raise RuntimeError("not now")
@@ -96,3 +98,23 @@ async def test_a_track_that_cannot_be_taken_up_is_tried_again_and_the_others_do_
     running.cancel()
     await asyncio.wait({running})
     assert running.cancelled()
+
+
+async def test_a_track_is_asked_for_until_it_is_there() -> None:
+    lost = Publication("ada")
+    changes = RoomChanges(room=cast(rtc.Room, Room(ada=Person(lost))), screen_share_audio=False)
+
+    def make_pipeline(_: Microphone, __: rtc.Track) -> ParticipantPipeline:
+        raise AssertionError("there is no track")
+
+    transcription = Transcription(changes=changes, make_pipeline=make_pipeline, on_change=lambda: None)
+    running = asyncio.create_task(transcription.run())
+    looks = 0
+    async with asyncio.timeout(4):
+        while lost.asked < 2:
+            looks += 1
+            changes.look_again()  # as something happens in the room
+            await asyncio.sleep(0.01)
+    assert looks > 10  # not at every look
+    running.cancel()
+    await asyncio.wait({running})

@@ -27,8 +27,6 @@ MICROPHONES_PER_PERSON = 2
 SCREENS_PER_PERSON = 1
 """Each track may take one of the engine's sessions, and a participant can publish any number of tracks."""
 
-RETRY_SUBSCRIPTION_AFTER_S = 1.0
-
 EVENTS: tuple[EventTypes, ...] = (
     "participant_connected",
     "participant_disconnected",
@@ -36,6 +34,7 @@ EVENTS: tuple[EventTypes, ...] = (
     "track_published",
     "track_unpublished",
     "track_subscribed",
+    "track_subscription_failed",
     "track_unsubscribed",
     "track_muted",
     "track_unmuted",
@@ -68,10 +67,8 @@ class RoomChanges:
         self._room, self._screen_share_audio = room, screen_share_audio
         self._has_changed = asyncio.Event()
         self._has_changed.set()
-        self._refused: set[str] = set()
         for event in EVENTS:
             room.on(event, self.look_again)
-        room.on("track_subscription_failed", self._subscription_failed)
 
     def look_again(self, *_: object) -> None:
         """As if something had changed."""
@@ -87,20 +84,10 @@ class RoomChanges:
                 )
             )
 
-    def take_refused(self) -> set[str]:
-        """Sids of tracks whose subscription has failed and may be tried again, each told once."""
-        refused, self._refused = self._refused, set()
-        return refused
-
     def close(self) -> None:
         """No more events."""
         for event in EVENTS:
             self._room.off(event, self.look_again)
-        self._room.off("track_subscription_failed", self._subscription_failed)
-
-    def _subscription_failed(self, _: rtc.RemoteParticipant, track_sid: str, __: str) -> None:
-        self._refused.add(track_sid)
-        asyncio.get_running_loop().call_later(RETRY_SUBSCRIPTION_AFTER_S, self.look_again)
 
 
 def microphones(

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from contract.status import Reason
 from contract.workers import HeardUntil
 
 RESTART_AFTER_S = 1.0
+ASK_AGAIN_AFTER_S = 1.0
 HEARD_LATELY_S = 30.0
 
 logger = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class Transcription:
         self._changes, self._make_pipeline, self._on_change = changes, make_pipeline, on_change
         self._running: dict[str, _Running] = {}
         self._ending: set[_Running] = set()
-        self._asked_for: dict[str, rtc.RemoteTrackPublication] = {}
+        self._asked_at: dict[str, float] = {}
         self._unheard: set[str] = set()
         self._is_finishing = self._has_looked = False
         self._heard_until_ms: dict[str, int] = {}
@@ -114,10 +116,7 @@ class Transcription:
         plain = {
             microphone.track_sid: microphone for microphone in microphones if not microphone.is_encrypted
         }
-        refused = self._changes.take_refused()
-        self._asked_for = {
-            sid: asked for sid, asked in self._asked_for.items() if sid in plain and sid not in refused
-        }
+        self._asked_at = {sid: at for sid, at in self._asked_at.items() if sid in plain}
         for sid, running in list(self._running.items()):
             microphone = plain.get(sid)
             if (
@@ -152,10 +151,12 @@ class Transcription:
             self._on_change()
 
     def _subscribe(self, microphone: Microphone) -> None:
-        # After a full reconnect the same track comes back as another publication.
-        if self._asked_for.get(microphone.track_sid) is not microphone.publication:
+        """Ask until the track is there: a request may be refused, and is lost while livekit reconnects."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._asked_at.get(microphone.track_sid, -math.inf) >= ASK_AGAIN_AFTER_S:
             microphone.publication.set_subscribed(True)
-            self._asked_for[microphone.track_sid] = microphone.publication
+            self._asked_at[microphone.track_sid] = loop.time()
+            loop.call_later(ASK_AGAIN_AFTER_S, self._changes.look_again)
 
     def _start(self, microphone: Microphone, track: rtc.Track, tasks: asyncio.TaskGroup) -> None:
         pipeline = self._make_pipeline(microphone, track)

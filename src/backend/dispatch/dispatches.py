@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 from django.conf import settings
 from livekit import api
@@ -39,7 +40,21 @@ def remove_agents(
     LiveKit deletes a dispatch at its leisure, so agents are removed by name as well, until none is listed. The room
     must exist: for an absent one LiveKit answers after 3 s, which is LiveKitUnavailable here.
     """
+    removal = _removal(room=room, agent=agent, session=session, timeout_s=timeout_s, keep=keep)
+    return livekit().call(removal, timeout_s=timeout_s)
 
+
+def remove_agents_soon(*, room: str, agent: str, session: str) -> None:
+    """The same in the background, once."""
+    removal = _removal(
+        room=room, agent=agent, session=session, timeout_s=CLEAN_UP_TIMEOUT_S, keep=frozenset()
+    )
+    livekit().spawn(removal, timeout_s=CLEAN_UP_TIMEOUT_S)
+
+
+def _removal(
+    *, room: str, agent: str, session: str, timeout_s: float, keep: frozenset[int]
+) -> Callable[[api.LiveKitAPI], Awaitable[bool]]:
     kept = {agent_identity(agent=agent, generation=generation) for generation in keep}
 
     def is_unwanted(identity: str) -> bool:
@@ -66,7 +81,7 @@ def remove_agents(
             )
             await asyncio.sleep(LOOK_AGAIN_AFTER_S)
 
-    return livekit().call(remove, timeout_s=timeout_s)
+    return remove
 
 
 async def _delete_nameless(lkapi: api.LiveKitAPI, room: str) -> None:

@@ -103,7 +103,8 @@ def _record_standby(session: Session, job: JobReport, now: datetime.datetime) ->
 
 def _end(session: Session, job: JobReport, now: datetime.datetime) -> None:
     if not job.lost:
-        leases.end_session(session, state=State.FAILED, reason=job.reason)
+        if leases.end_session(session, state=State.FAILED, reason=job.reason):
+            placement.note_failed(session)
     elif not (stands_by(session, now) and leases.promote_standby(session)) and (
         successor := leases.next_generation(session, reason=Reason.WORKER_LOST)
     ):

@@ -2,7 +2,7 @@
 
 import time
 
-from backend.dispatch.dispatches import create_dispatch, remove_agents
+from backend.dispatch.dispatches import create_dispatch, remove_agents, remove_agents_soon
 from backend.dispatch.rooms import send_data
 from backend.errors import LiveKitUnavailable
 from backend.leases import services as leases
@@ -85,6 +85,12 @@ def wait_for_people(session: Session) -> None:
     """Nobody is there to read: the agent leaves, and another comes when somebody returns."""
     if successor := leases.take_back(session, reason=Reason.ROOM_EMPTY):
         remove_traces(successor, keep=frozenset({successor.generation}))
+
+
+def note_failed(session: Session) -> None:
+    """It has ended because its agent could not go on: say so, and see to it that nothing of it stays."""
+    announce(session)
+    remove_agents_soon(room=session.room, agent=session.agent.hex, session=str(session.pk))
 
 
 def remove_traces(
