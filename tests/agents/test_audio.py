@@ -1,8 +1,11 @@
+import time
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.audio.clock import AudioClock, SentAudio
+from agents.audio.clock import AudioClock, SentAudio, WallClock
 from agents.audio.gate import Passage
 from agents.audio.pcm import FRAME_MS, FRAME_SAMPLES, Chunker
 from agents.audio.unconfirmed import Unconfirmed
@@ -146,3 +149,35 @@ def test_audio_that_went_from_an_utterance_confirmed_since_is_not_missed() -> No
     audio.confirm(1)
 
     assert not audio.rewind()
+
+
+def test_a_step_of_the_machines_clock_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = WallClock()
+    before_ms = clock.now_ms()
+    stepped_s = time.time() + 45
+    monkeypatch.setattr(time, "time", lambda: stepped_s)
+
+    assert 0 <= clock.now_ms() - before_ms < 5_000
+
+
+def test_what_another_agent_has_heard_is_skipped_with_the_silence_it_ended_in() -> None:
+    unconfirmed = Unconfirmed()
+    unconfirmed.add(Passage(first=0, frames=(FRAME,) * 40, begins=True, ends=False))
+    unconfirmed.add(Passage(first=40, frames=(FRAME,), begins=False, ends=True))
+    unconfirmed.add(Passage(first=100, frames=(FRAME,) * 30, begins=True, ends=False))
+
+    unconfirmed.skip_before(35)
+
+    piece = unconfirmed.take()
+    assert piece is not None and piece.number == 100
+    assert unconfirmed.dropped_frames == 0
+
+
+def test_what_was_said_after_another_agent_has_stopped_is_kept() -> None:
+    unconfirmed = Unconfirmed()
+    unconfirmed.add(Passage(first=0, frames=(FRAME,) * 60, begins=True, ends=False))
+
+    unconfirmed.skip_before(35)
+
+    piece = unconfirmed.take()
+    assert piece is not None and piece.number == 35

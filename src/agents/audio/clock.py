@@ -1,11 +1,23 @@
-"""Time belongs to the stream: where in a track's audio something was said, and when that was. No I/O."""
+"""Time belongs to the stream: where in a track's audio something was said, and when that was."""
 
+import time
 from bisect import bisect_right
 
 from agents.audio.pcm import FRAME_MS, FRAMES_PER_S
 
 WINDOW_FRAMES = 5 * FRAMES_PER_S
 TOLERANCE_MS = 50.0
+
+
+class WallClock:
+    """UTC as it was when this was made, and from there the monotonic clock: a step of the machine's clock is not followed."""
+
+    def __init__(self) -> None:
+        self._offset_s = time.time() - time.monotonic()
+
+    def now_ms(self) -> float:
+        """UTC epoch."""
+        return (time.monotonic() + self._offset_s) * 1000
 
 
 class AudioClock:

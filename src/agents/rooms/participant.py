@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from typing import Protocol
@@ -16,7 +15,7 @@ from typing import Protocol
 from livekit import rtc
 from livekit.agents import APIConnectOptions, stt
 
-from agents.audio.clock import AudioClock, SentAudio
+from agents.audio.clock import AudioClock, SentAudio, WallClock
 from agents.audio.gate import Gate
 from agents.audio.pcm import FRAMES_PER_S, SAMPLE_RATE_HZ, Frame
 from agents.audio.unconfirmed import Piece, Unconfirmed
@@ -104,7 +103,8 @@ class ParticipantPipeline:
         self._takeover, self._track_sid = takeover, track_sid
         self.progress = Progress(on_change)
         self._on_engine_failure = on_engine_failure
-        self._gate, self._detector, self._clock = Gate(), VoiceDetector(), AudioClock()
+        self._gate, self._detector = Gate(), VoiceDetector()
+        self._clock, self._wall_clock = AudioClock(), WallClock()
         self._unconfirmed = Unconfirmed()
         self._has_audio, self._has_confirmed = asyncio.Event(), asyncio.Event()
         self._finish_wanted, self._pause_wanted = asyncio.Event(), asyncio.Event()
@@ -172,7 +172,7 @@ class ParticipantPipeline:
     async def _listen(self, frames: AsyncIterable[Frame]) -> None:
         async for frame in frames:
             self._heard_frames += 1
-            now_ms = time.time() * 1000
+            now_ms = self._wall_clock.now_ms()
             self._clock.heard(frames=self._heard_frames, now_ms=now_ms)
             is_voice = self._detector.is_voice(frame)
             if passage := self._gate.feed(frame, is_voice=is_voice):
@@ -300,7 +300,7 @@ class ParticipantPipeline:
         )
         await self._deliver(revisions)
         if revisions:
-            self.progress.behind_ms = max(0, round(time.time() * 1000) - revisions[-1].end_ms)
+            self.progress.behind_ms = max(0, round(self._wall_clock.now_ms()) - revisions[-1].end_ms)
         if event.type is stt.SpeechEventType.END_OF_SPEECH and self._ended:
             self._unconfirmed.confirm(self._ended.popleft())
             self._has_confirmed.set()
