@@ -10,7 +10,7 @@ TOLERANCE_MS = 50.0
 
 
 class WallClock:
-    """UTC as it was when this was made, and from there the monotonic clock: a step of the machine's clock is not followed."""
+    """UTC as it was when this was made, then by the monotonic clock: steps of the machine's are not followed."""
 
     def __init__(self) -> None:
         self._offset_s = time.time() - time.monotonic()
