@@ -6,7 +6,7 @@ LOCK = .venv/bin/python -m uv pip compile pyproject.toml --universal --python-ve
 CONSISTENT = --constraints requirements/dev.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench admin lock python
+.PHONY: help run test lint format bench chaos admin lock python
 
 help: ## list the targets, from the comments beside them
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,8 +25,11 @@ format: python ## rewrite the Python files in the house style
 	@.venv/bin/python -m ruff check --fix-only --quiet src tests tools
 	@.venv/bin/python -m ruff format --quiet src tests tools
 
-bench: python ## measure recognition, caption latency, CPU and memory
+bench: python ## measure recognition, latency, CPU, memory, starts and reads
 	@exec $(PYTHON) -m tools.checks bench
+
+chaos: python ## inject faults while people talk, promised against seen (LONG=1: the long forms)
+	@exec $(PYTHON) -m tools.checks chaos
 
 admin: python ## create the first superuser of the local database
 	@exec $(PYTHON) -m tools.local_stack admin

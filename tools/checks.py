@@ -1,4 +1,4 @@
-"""`make test`, `make lint`, `make bench`: install what they need and run it.
+"""`make test`, `make lint`, `make bench`, `make chaos`: install what they need and run it.
 
 `make test` runs every check, whatever fails, and ends with one line that counts the tests.
 """
@@ -81,6 +81,8 @@ def pytest(name: str, *arguments: str, inside: tuple[str, ...] = ()) -> Check:
     return Check(name=name, command=(*inside, PYTHON, "-m", "pytest", report, *arguments), counts_tests=True)
 
 
+ON_POSTGRESQL_AND_REDIS = (PYTHON, "-m", "tests.support.postgres", PYTHON, "-m", "tests.support.redis")
+
 TESTS = (
     Check(
         name="page",
@@ -96,7 +98,7 @@ TESTS = (
         counts_tests=True,
     ),
     pytest("everything"),
-    pytest("backend-on-postgresql", "tests/backend", inside=(PYTHON, "-m", "tests.support.postgres")),
+    pytest("backend-on-postgresql-and-redis", "tests/backend", inside=ON_POSTGRESQL_AND_REDIS),
 )
 
 
@@ -126,12 +128,20 @@ def test() -> int:
 
 def bench() -> int:
     install_for_tests()
-    for name in ("bench_speech", "bench_room"):
+    for name in ("bench_speech", "bench_room", "bench_start"):
         if status := subprocess.run(
             (PYTHON, "-m", f"tools.{name}"), cwd=ROOT, env=environment(), check=False
         ).returncode:
             return status
     return 0
+
+
+def chaos() -> int:
+    """Under 20 minutes; what it reads of the environment stands in tools/chaos/__main__.py."""
+    install_system_packages([package for package in SYSTEM_PACKAGES if package.name != "Chromium"])
+    install_for_tests()
+    command = (PYTHON, "-W", "ignore", "-m", "tools.chaos")
+    return subprocess.run(command, cwd=ROOT, env=environment(), check=False).returncode
 
 
 def install_for_tests() -> None:
@@ -217,7 +227,7 @@ def summary(results: Tests, *, took_s: float | None) -> int:
 
 def main(arguments: list[str]) -> int:
     try:
-        return {"lint": lint, "test": test, "bench": bench}[arguments[0]]()
+        return {"lint": lint, "test": test, "bench": bench, "chaos": chaos}[arguments[0]]()
     except CannotInstall as problem:
         print(problem, file=sys.stderr)
         return 1

@@ -21,6 +21,9 @@ VARIABLES = {
 }
 """What only `make run` reads, and the defaults; all other settings belong to the processes."""
 
+WORKER_METRICS_PORT = {"WORKER_METRICS_PORT": "0"}
+"""The workers' setting, but there may be several of them here: the first has this port, the others the next ones."""
+
 
 class NotPossible(Exception):
     """Its text tells the user what to change."""
@@ -33,6 +36,7 @@ class LocalSettings:
     livekit_port: int
     speech_port: int
     subtitles_workers: int
+    worker_metrics_port: int
     starts_livekit: bool
 
     @property
@@ -72,12 +76,12 @@ class LocalSettings:
 
 def local_settings(environment: Mapping[str, str]) -> LocalSettings:
     def text_of(name: str) -> str:
-        return environment.get(name) or VARIABLES[name]
+        return environment.get(name) or {**VARIABLES, **WORKER_METRICS_PORT}[name]
 
-    def number(name: str, highest: int) -> int:
+    def number(name: str, highest: int, lowest: int = 1) -> int:
         text = text_of(name)
-        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= highest):
-            raise NotPossible(f"{name} must be a number from 1 to {highest}")
+        if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
+            raise NotPossible(f"{name} must be a number from {lowest} to {highest}")
         return int(text)
 
     return LocalSettings(
@@ -86,6 +90,7 @@ def local_settings(environment: Mapping[str, str]) -> LocalSettings:
         livekit_port=number("LIVEKIT_PORT", 65533),
         speech_port=number("SPEECH_PORT", 65535),
         subtitles_workers=number("SUBTITLES_WORKERS", 64),
+        worker_metrics_port=number("WORKER_METRICS_PORT", 65535 - 64, lowest=0),
         starts_livekit=not environment.get("LIVEKIT_URL"),
     )
 

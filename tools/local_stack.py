@@ -26,6 +26,8 @@ from tools.local_settings import (
     write_privately,
 )
 from tools.supervision import (
+    DRAIN_WAIT_S,
+    STOP_WAIT_S,
     Program,
     end_earlier_session,
     end_session,
@@ -127,8 +129,9 @@ def migrate(settings: LocalSettings, environment: Mapping[str, str]) -> None:
 
 
 def programs_of(settings: LocalSettings, livekit: Path | None) -> list[Program]:
-    def python(name: str, *arguments: str, **environment: str) -> Program:
-        return Program(name=name, command=(str(VENV_PYTHON), *arguments), environment=environment)
+    def python(name: str, *arguments: str, stop_wait_s: int = STOP_WAIT_S, **environment: str) -> Program:
+        command = (str(VENV_PYTHON), *arguments)
+        return Program(name=name, command=command, environment=environment, stop_wait_s=stop_wait_s)
 
     serve = ("-m", "uvicorn", "backend.config.asgi:application", "--no-access-log")
     here = ("--host", "127.0.0.1", "--port", str(settings.backend_port), "--timeout-graceful-shutdown", "2")
@@ -137,8 +140,15 @@ def programs_of(settings: LocalSettings, livekit: Path | None) -> list[Program]:
         python("keeper", "src/backend/manage.py", "keeper"),
         python("speech", "-m", "speech"),
         *(
-            python(name, "-m", "agents.workers.transcriber", WORKER_NAME=name)
-            for name in settings.subtitles_names
+            python(
+                name,
+                "-m",
+                "agents.workers.transcriber",
+                stop_wait_s=DRAIN_WAIT_S,
+                WORKER_NAME=name,
+                WORKER_METRICS_PORT=str(settings.worker_metrics_port and settings.worker_metrics_port + at),
+            )
+            for at, name in enumerate(settings.subtitles_names)
         ),
     ]
     if livekit:

@@ -15,8 +15,10 @@ from pathlib import Path
 from tools.installation import ROOT, VENV_PYTHON, say
 from tools.local_settings import LocalSettings
 
-STOP_WAIT_S = 15
-"""What a process gets to end by itself; then its group is killed. A worker may hand its rooms over for 8 s."""
+STOP_WAIT_S = 6
+"""What a process gets to end by itself; then its group is killed. LiveKit would wait for people who are not there."""
+DRAIN_WAIT_S = 15
+"""The same for a worker, which may hand its rooms over for 8 s."""
 
 SUPERVISOR = """\
 [supervisord]
@@ -52,6 +54,7 @@ class Program:
     name: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    stop_wait_s: int = STOP_WAIT_S
 
 
 def supervisor_configuration(programs: list[Program]) -> str:
@@ -64,7 +67,7 @@ def supervisor_configuration(programs: list[Program]) -> str:
                 name=program.name,
                 command=_escaped(shlex.quote(_shell_line(program))),
                 environment=",".join(environment),
-                stop_wait_s=STOP_WAIT_S,
+                stop_wait_s=program.stop_wait_s,
             )
         )
     return "".join(sections)
@@ -103,7 +106,7 @@ def end_session(session: int) -> None:
     """Ask supervisor to stop everything, then kill what is left of its session."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(session, signal.SIGTERM)
-    _wait_for_end(session, STOP_WAIT_S + 1.5)
+    _wait_for_end(session, DRAIN_WAIT_S + 1.5)
     deadline = time.monotonic() + 5
     while (left := _members(session)) and time.monotonic() < deadline:
         for pid in left:

@@ -90,7 +90,7 @@ class Order(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class JobCommand:
-    """The answer for one reported job; `heard_until` is from where one that takes over has to go on (null: not known yet)."""
+    """The answer for one reported job; `heard_until` tells one that takes over from where (null: not known yet)."""
 
     session: str
     generation: int

@@ -1,6 +1,7 @@
 import asyncio
 import datetime
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -68,6 +69,14 @@ def livekit(livekit_server: LiveKitServer, settings: Any) -> LiveKitServer:
     return livekit_server
 
 
+@pytest.fixture
+def silent_livekit(settings: Any) -> Iterator[None]:
+    """Accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        settings.LIVEKIT_URL = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+        yield
+
+
 class Api:
     """The HTTP API, as somebody with a token sees it."""
 
@@ -89,6 +98,9 @@ class Api:
 
     def post(self, path: str, body: object = None) -> Any:
         return self.call("POST", path, body)
+
+    def patch(self, path: str, body: object = None) -> Any:
+        return self.call("PATCH", path, body)
 
     def delete(self, path: str) -> Any:
         return self.call("DELETE", path)

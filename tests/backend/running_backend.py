@@ -1,5 +1,7 @@
 """The backend as it is run: uvicorn in a process of its own, on a database of its own, its log in a file."""
 
+import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -9,6 +11,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psycopg
+from psycopg.errors import DuplicateDatabase
 
 from tests.support.livekit import LiveKitServer
 from tests.support.ports import free_ports_in_a_row
@@ -31,9 +36,14 @@ class Answer:
 
 
 def database_url(directory: Path) -> str:
-    """The PostgreSQL this run of the tests has, or a file of our own."""
-    given = os.environ.get("DATABASE_URL", "")
-    return given if given.startswith("postgres") else f"sqlite:///{directory / 'backend.sqlite3'}"
+    """A database for this directory: in the PostgreSQL this run of the tests has, or a file."""
+    server = os.environ.get("DATABASE_URL", "")
+    if not server.startswith("postgres"):
+        return f"sqlite:///{directory / 'backend.sqlite3'}"
+    name = f"roomscribe_{hashlib.sha256(str(directory).encode()).hexdigest()[:16]}"
+    with psycopg.connect(server, autocommit=True) as connection, contextlib.suppress(DuplicateDatabase):
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return f"{server.rpartition('/')[0]}/{name}"
 
 
 class RunningBackend:
@@ -46,12 +56,13 @@ class RunningBackend:
             name: f"{name.lower()}-{'x' * 40}"
             for name in ("DJANGO_SECRET_KEY", "INTERNAL_API_SECRET", "API_KEY_ENCRYPTION_KEY")
         } | {"LIVEKIT_API_SECRET": livekit.api_secret}
-        self._environment = {
+        self.environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT / "src"),
             "PYTHONUNBUFFERED": "1",
             "DJANGO_ENV": "local",
             "DATABASE_URL": database_url(directory),
+            "CACHE_URL": os.environ.get("CACHE_URL", "locmemcache://"),
             "LIVEKIT_URL": livekit.url,
             "LIVEKIT_API_KEY": livekit.api_key,
             "LOG_LEVEL": "DEBUG",
@@ -61,12 +72,12 @@ class RunningBackend:
 
     def __enter__(self) -> "RunningBackend":
         manage = [sys.executable, str(ROOT / "src/backend/manage.py"), "migrate", "--verbosity", "0"]
-        subprocess.run(manage, env=self._environment, cwd=ROOT, check=True, timeout=STARTS_WITHIN_S)
+        subprocess.run(manage, env=self.environment, cwd=ROOT, check=True, timeout=STARTS_WITHIN_S)
         self._log = self.log_path.open("wb")
         command = [sys.executable, "-m", "uvicorn", "backend.config.asgi:application", "--no-access-log"]
         self._process = subprocess.Popen(
             [*command, "--host", "127.0.0.1", "--port", str(self.port)],
-            env=self._environment,
+            env=self.environment,
             cwd=ROOT,
             stdout=self._log,
             stderr=subprocess.STDOUT,
@@ -89,6 +100,10 @@ class RunningBackend:
             self._process.kill()
             self._process.wait()
         self._log.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def url(self) -> str:

@@ -185,11 +185,12 @@ def test_a_name_in_the_path_that_is_no_room_of_ours_is_refused_and_creates_none(
         for method, path in [
             ("GET", "subtitles/"),
             ("POST", "subtitles/"),
+            ("PATCH", "subtitles/"),
             ("DELETE", "subtitles/"),
             ("POST", "start-subtitle/"),
             ("POST", "stop-subtitle/"),
         ]:
-            answer = call(backend, method, f"rooms/{NOT_A_ROOM[name]}/{path}", token)
+            answer = call(backend, method, f"rooms/{NOT_A_ROOM[name]}/{path}", token, b'{"language": "en"}')
             assert_refused_well(answer, 400, 401, 403, 404)
             assert "x-injected" not in answer.headers
     assert rooms(backend, crowd) <= before
@@ -237,19 +238,28 @@ def test_whether_another_room_exists_shows_in_no_answer(
     assert (there.status, there.text) == (not_there.status, not_there.text) == (403, there.text)
 
 
-@pytest.mark.parametrize("path", ["subtitles/", "start-subtitle/"])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "subtitles/"), ("POST", "start-subtitle/"), ("PATCH", "subtitles/")]
+)
 @pytest.mark.parametrize("body", [*NOT_JSON, *NOT_A_START])
 def test_a_body_that_is_no_start_is_400_and_starts_nothing(
-    backend: RunningBackend, room: str, ada: str, path: str, body: str
+    backend: RunningBackend, room: str, ada: str, method: str, path: str, body: str
 ) -> None:
     raw = NOT_JSON[body] if body in NOT_JSON else json.dumps(NOT_A_START[body]).encode()
     log_start = len(backend.log())
-    answer = call(backend, "POST", f"rooms/{room}/{path}", ada, raw)
+    answer = call(backend, method, f"rooms/{room}/{path}", ada, raw)
     assert_refused_well(answer, 400)
     assert call(backend, "GET", f"rooms/{room}/subtitles/", ada).json()["state"] == "idle"
     log = backend.log()[log_start:]
     assert not INTERNALS.search(log)
     assert "forged line" not in log
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", HARMLESS["__proto__"], HARMLESS["unknown keys"]])
+def test_a_change_that_does_not_say_to_what_is_400(
+    backend: RunningBackend, room: str, ada: str, body: bytes
+) -> None:
+    assert_refused_well(call(backend, "PATCH", f"rooms/{room}/subtitles/", ada, body), 400)
 
 
 @pytest.mark.parametrize("body", HARMLESS)

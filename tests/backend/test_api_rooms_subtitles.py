@@ -1,9 +1,8 @@
 """`/api/v1.0/rooms/{room}/subtitles/` against a real LiveKit."""
 
 import asyncio
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,6 +17,9 @@ from tests.support.livekit import LiveKitServer
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Join = Callable[..., Api]
+
+ENGLISH = {"language": "en"}
+METHODS = ["GET", "POST", "PATCH", "DELETE"]
 
 
 def dispatches(livekit: LiveKitServer, people: People, room: str) -> list[api.AgentDispatch]:
@@ -109,24 +111,24 @@ def test_a_language_the_engine_does_not_speak_is_refused_and_starts_nothing(
     assert not Session.objects.exists()
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("method", METHODS)
 def test_only_somebody_who_is_in_the_room_now_may_do_anything(
     as_participant: Join, livekit: LiveKitServer, room_name: str, method: str
 ) -> None:
     as_participant("ada")
     absent = Api(livekit.token(room_name, "mallory"))
 
-    answer = absent.call(method, f"rooms/{room_name}/subtitles/")
+    answer = absent.call(method, f"rooms/{room_name}/subtitles/", ENGLISH)
 
     assert (answer.status_code, answer.json()["code"]) == (403, "not_a_participant")
     assert not Session.objects.exists()
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_room_that_does_not_exist_is_404_and_is_not_created(
     livekit: LiveKitServer, people: People, room_name: str, method: str
 ) -> None:
-    answer = Api(livekit.token(room_name, "ada")).call(method, f"rooms/{room_name}/subtitles/")
+    answer = Api(livekit.token(room_name, "ada")).call(method, f"rooms/{room_name}/subtitles/", ENGLISH)
 
     assert (answer.status_code, answer.json()["code"]) == (404, "room_absent")
     assert room_name not in rooms(livekit, people)
@@ -255,21 +257,13 @@ def test_subtitles_that_are_switched_off_do_not_start(
     assert (answer.status_code, answer.json()["code"]) == (403, "subtitles_off")
 
 
-@pytest.fixture
-def silent_livekit(settings: Any) -> Iterator[None]:
-    """Accepts connections and never says a word."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        settings.LIVEKIT_URL = f"ws://127.0.0.1:{listener.getsockname()[1]}"
-        yield
-
-
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_livekit_that_is_silent_is_503_within_a_second(
     livekit: LiveKitServer, silent_livekit: None, room_name: str, method: str
 ) -> None:
     began_s = time.monotonic()
 
-    answer = Api(livekit.token(room_name, "ada")).call(method, f"rooms/{room_name}/subtitles/")
+    answer = Api(livekit.token(room_name, "ada")).call(method, f"rooms/{room_name}/subtitles/", ENGLISH)
 
     assert (answer.status_code, answer.json()["code"]) == (503, "livekit_unavailable")
     assert time.monotonic() - began_s < 1

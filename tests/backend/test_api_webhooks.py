@@ -2,17 +2,29 @@
 
 import base64
 import hashlib
+import itertools
 import json
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+from django.db import connection
 from django.test import Client
+from django.utils import timezone
+from livekit import api
 
+from backend.dispatch.rooms import require_presence
+from backend.keeper.rounds import keep
 from backend.leases import services as leases
-from backend.leases.models import Session
-from tests.support.livekit import LiveKitServer
+from backend.leases.models import Session, Worker
+from contract.status import Reason, State
+from tests.backend.conftest import People
+from tests.backend.test_api_rooms_subtitles import dispatches
+from tests.support.livekit import LiveKitServer, RunningLiveKit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,9 +37,19 @@ def session(db: None) -> Session:
     return made
 
 
-def event(name: str = "room_finished", *, sid: str = "RM_1", created_s: float | None = None) -> bytes:
+def event(
+    name: str = "room_finished",
+    *,
+    room: str = "r",
+    sid: str = "RM_1",
+    created_s: float | None = None,
+    **participant: object,
+) -> bytes:
     created = int(time.time() if created_s is None else created_s)
-    return json.dumps({"event": name, "room": {"sid": sid, "name": "r"}, "createdAt": str(created)}).encode()
+    told: dict[str, object] = {"event": name, "room": {"sid": sid, "name": room}, "createdAt": str(created)}
+    if participant:
+        told["participant"] = {"identity": "bob", "kind": "STANDARD", **participant}
+    return json.dumps(told).encode()
 
 
 def token(livekit: LiveKitServer, body: bytes, *, secret: str | None = None, **changes: object) -> str:
@@ -128,3 +150,211 @@ def test_what_livekit_did_not_sign_just_now_is_refused(
 @pytest.mark.parametrize("body", [b"x" * 100_000, b"{", b"\xff\xfe", b'{"event": 5}'])
 def test_a_body_that_is_too_large_or_no_event_is_a_bad_request(livekit: LiveKitServer, body: bytes) -> None:
     assert post(body, token(livekit, body)).status_code == 400
+
+
+def send(livekit: LiveKitServer, body: bytes) -> int:
+    """The status that LiveKit gets, and in time."""
+    began_s = time.monotonic()
+    status = int(post(body, token(livekit, body)).status_code)
+    assert time.monotonic() - began_s < 1
+    return status
+
+
+@pytest.fixture
+def emptied(people: People, livekit: LiveKitServer, room_name: str) -> Session:
+    """Everybody had left, so that the agent did too; bob is back, and nobody has noticed yet."""
+    people.join(room_name, "bob")
+    presence = require_presence(room=room_name, identity="bob")
+    made, _ = leases.open_session(
+        room=room_name, room_sid=presence.room_sid, language="en", engine="embedded", started_by="ada"
+    )
+    waiting = leases.next_generation(made, reason=Reason.ROOM_EMPTY)
+    assert waiting is not None
+    return waiting
+
+
+def joined_again(session: Session, **participant: object) -> bytes:
+    return event(
+        "participant_joined", room=session.room, sid=session.room_sid, **{"identity": "bob", **participant}
+    )
+
+
+def test_somebody_who_returns_to_an_emptied_room_gets_an_agent_at_once(
+    livekit: LiveKitServer, people: People, emptied: Session, idle_worker: Worker
+) -> None:
+    assert send(livekit, joined_again(emptied)) == 200
+
+    emptied.refresh_from_db()
+    assert (emptied.state, emptied.reason, emptied.generation) == ("requested", None, 2)
+    assert len(dispatches(livekit, people, emptied.room)) == 1
+
+
+def test_a_hundred_of_the_same_at_once_make_one_dispatch(
+    livekit: LiveKitServer, people: People, emptied: Session, idle_worker: Worker
+) -> None:
+    body = joined_again(emptied)
+
+    def one(_: int) -> int:
+        try:
+            return int(post(body, token(livekit, body)).status_code)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(100) as threads:
+        assert set(threads.map(one, range(100))) == {200}
+
+    emptied.refresh_from_db()
+    assert (emptied.state, emptied.generation) == ("requested", 2)
+    assert len(dispatches(livekit, people, emptied.room)) == 1
+
+
+def test_a_keeper_that_looks_at_the_same_time_makes_no_second_dispatch(
+    livekit: LiveKitServer, people: People, emptied: Session, idle_worker: Worker
+) -> None:
+    body = joined_again(emptied)
+
+    def look_or_tell(number: int) -> None:
+        try:
+            if number % 2:
+                keep(workers_judged=True)
+            else:
+                post(body, token(livekit, body))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(look_or_tell, range(8)))
+
+    emptied.refresh_from_db()
+    assert (emptied.state, emptied.generation) == ("requested", 2)
+    assert len(dispatches(livekit, people, emptied.room)) == 1
+
+
+def test_without_a_worker_the_one_who_returns_is_told_so(
+    livekit: LiveKitServer, people: People, emptied: Session
+) -> None:
+    assert send(livekit, joined_again(emptied)) == 200
+
+    emptied.refresh_from_db()
+    assert (emptied.state, emptied.reason) == ("waiting_for_worker", "no_worker")
+    assert dispatches(livekit, people, emptied.room) == []
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"kind": "AGENT"},
+        {"kind": "EGRESS"},
+        {"permission": {"hidden": True}},
+        {"permission": {"agent": True}},
+        {"identity": "somebody-who-has-left-again"},
+    ],
+    ids=str,
+)
+def test_who_is_no_person_or_not_there_brings_no_agent(
+    livekit: LiveKitServer, people: People, emptied: Session, idle_worker: Worker, told: dict[str, object]
+) -> None:
+    assert send(livekit, joined_again(emptied, **told)) == 200
+
+    emptied.refresh_from_db()
+    assert (emptied.state, emptied.reason) == ("waiting_for_worker", "room_empty")
+    assert dispatches(livekit, people, emptied.room) == []
+
+
+@pytest.mark.parametrize(
+    "state", [State.REQUESTED, State.JOINING, State.LIVE, State.DEGRADED, State.STOPPING]
+)
+def test_somebody_more_changes_nothing_where_an_agent_is_or_is_on_its_way(
+    livekit: LiveKitServer, people: People, emptied: Session, idle_worker: Worker, state: State
+) -> None:
+    Session.objects.update(state=state, reason=None, dispatched_at=timezone.now())
+
+    assert send(livekit, joined_again(emptied)) == 200
+
+    emptied.refresh_from_db()
+    assert (emptied.state, emptied.generation) == (state, 2)
+    assert dispatches(livekit, people, emptied.room) == []
+
+
+def test_whatever_is_told_of_an_agent_its_heartbeats_decide(livekit: LiveKitServer, session: Session) -> None:
+    Session.objects.update(state=State.LIVE, worker="worker-1", heartbeat_at=timezone.now())
+    before = Session.objects.values().get()
+
+    for name, identity in itertools.product(
+        ("participant_left", "participant_joined", "participant_connection_aborted"),
+        (session.agent_identity, session.identity_of(9), "bob"),
+    ):
+        assert send(livekit, event(name, identity=identity, kind="AGENT")) == 200
+
+    assert Session.objects.values().get() == before
+
+
+def test_messages_of_a_meeting_in_any_order_and_doubled_end_where_they_end_in_order(
+    livekit: LiveKitServer, session: Session
+) -> None:
+    told = [
+        event("room_started"),
+        event("participant_joined", identity="bob"),
+        event("participant_left"),
+        event(),
+    ]
+
+    for body in [*reversed(told), *told, *told]:
+        assert send(livekit, body) == 200
+
+    session.refresh_from_db()
+    assert (session.state, session.reason, session.is_active) == ("idle", "room_empty", False)
+
+
+def test_a_room_of_no_sid_ends_nothing(livekit: LiveKitServer, session: Session) -> None:
+    Session.objects.update(room_sid="")
+
+    assert send(livekit, event(sid="")) == 200
+
+    session.refresh_from_db()
+    assert session.is_active
+
+
+def test_a_livekit_that_tells_and_does_not_answer_gets_its_own_answer_in_time(
+    livekit: LiveKitServer, emptied: Session, idle_worker: Worker, silent_livekit: None
+) -> None:
+    assert send(livekit, joined_again(emptied)) == 200
+
+    emptied.refresh_from_db()
+    assert (emptied.state, emptied.reason) == ("waiting_for_worker", "room_empty")
+
+
+class TestLiveKitsOwn:
+    """As LiveKit itself sends them, to a backend without a keeper."""
+
+    @pytest.fixture
+    def livekit_server(self, live_server: Any, tmp_path: Path) -> Iterator[LiveKitServer]:
+        with RunningLiveKit(tmp_path, webhook_url=f"{live_server.url}/api/v1.0/webhooks/livekit/") as server:
+            yield server
+
+    def test_somebody_returns(
+        self, livekit: LiveKitServer, people: People, emptied: Session, idle_worker: Worker
+    ) -> None:
+        people.join(emptied.room, "ada")
+
+        until(lambda: dispatches(livekit, people, emptied.room) != [])
+        emptied.refresh_from_db()
+        assert emptied.state == "requested"
+
+    def test_the_room_is_deleted(self, livekit: LiveKitServer, people: People, emptied: Session) -> None:
+        async def delete() -> None:
+            async with livekit.api() as lkapi:
+                await lkapi.room.delete_room(api.DeleteRoomRequest(room=emptied.room))
+
+        people.do(delete())
+
+        until(lambda: Session.objects.filter(ended_at=None).count() == 0)
+        emptied.refresh_from_db()
+        assert (emptied.state, emptied.reason) == ("idle", "room_empty")
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + 2
+    while not is_so():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)

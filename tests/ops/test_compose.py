@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from agents.workers import transcriber
-from backend.leases.models import KeeperTurn
 from tools.local_settings import local_settings
 from tools.local_stack import programs_of
 
@@ -100,8 +99,10 @@ def test_only_media_is_reachable_from_elsewhere(services: dict[str, Any]) -> Non
     assert public == ["7881:7881", "7882:7882/udp"]
 
 
-def test_the_keeper_is_healthy_while_a_turn_is_held(services: dict[str, Any]) -> None:
-    assert f"FROM {KeeperTurn._meta.db_table} WHERE" in services["keeper"]["healthcheck"]["test"][-1]
+def test_the_keepers_health_check_reads_the_same_settings_as_the_keeper(services: dict[str, Any]) -> None:
+    keeper = services["keeper"]
+
+    assert keeper["healthcheck"]["test"] == ["CMD", *keeper["command"], "--check"]
 
 
 def test_every_file_that_compose_mounts_or_reads_is_there(services: dict[str, Any]) -> None:

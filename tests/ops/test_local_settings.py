@@ -45,6 +45,15 @@ def test_each_worker_knows_its_name() -> None:
     ]
 
 
+def test_each_worker_serves_its_metrics_on_a_port_of_its_own_if_at_all() -> None:
+    def ports(**environment: str) -> list[str]:
+        programs = programs_of(local_settings({"SUBTITLES_WORKERS": "2", **environment}), livekit=None)
+        return [p.environment["WORKER_METRICS_PORT"] for p in programs if p.name.startswith("subtitles")]
+
+    assert ports() == ["0", "0"]
+    assert ports(WORKER_METRICS_PORT="9102") == ["9102", "9103"]
+
+
 def test_ports_wanted_twice_are_named() -> None:
     first = str(free_ports_in_a_row(3))
 

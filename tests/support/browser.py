@@ -111,6 +111,14 @@ class MeetingPage:
             f"[data-testid=state][data-state={state}]", state="attached", timeout=timeout_s * 1000
         )
 
+    async def until_said(self, words: str, *, timeout_s: float = 20) -> None:
+        """In the line that says how the subtitles are."""
+        await self.part("state").filter(has_text=words).wait_for(state="attached", timeout=timeout_s * 1000)
+
+    async def until_noticed(self, words: str, *, timeout_s: float = 5) -> None:
+        """In a notice on the page."""
+        await self.part("notices").filter(has_text=words).wait_for(timeout=timeout_s * 1000)
+
     async def identity_of(self, name: str) -> str:
         person = self.page.locator("[data-testid=participant]", has_text=name)
         return str(await person.first.get_attribute("data-identity", timeout=10_000))

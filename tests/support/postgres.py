@@ -16,64 +16,89 @@ from pathlib import Path
 from tests.support.ports import free_port
 
 STARTS_WITHIN_S = 30
+SHUTDOWN = signal.SIGINT
+"""Its fast one: connections are cut."""
 
 
-class RunningPostgres:
-    """`with RunningPostgres() as database_url:`"""
+class Cluster:
+    """A PostgreSQL's data and port; whoever runs `command` as `account` in `directory` may end it and run it again."""
 
-    def __enter__(self) -> str:
-        self._directory = Path(tempfile.mkdtemp(prefix="roomscribe-postgres-"))
-        self._account = _account()
-        if self._account is not None:
-            os.chown(self._directory, self._account, -1)
-        port = free_port()
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="roomscribe-postgres-"))
+        self.account = _account()
+        self.port = free_port()
         try:
+            if self.account is not None:
+                os.chown(self.directory, self.account, -1)
             self._initialise()
-            self._start(port)
         except BaseException:
-            self.__exit__()
+            self.remove()
             raise
-        return f"postgres://roomscribe@127.0.0.1:{port}/postgres"
+
+    @property
+    def database_url(self) -> str:
+        return f"postgres://roomscribe@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        # Nothing here outlives the tests, so nothing has to survive a power cut.
+        careless = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+        where = ("-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.directory))
+        return (_binary("postgres"), "-D", "cluster", *where, *careless)
+
+    def is_ready(self) -> bool:
+        ask = [_binary("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(ask, check=False).returncode == 0
+
+    def remove(self) -> None:
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def _initialise(self) -> None:
         options = ("-U", "roomscribe", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
         command = [_binary("initdb"), "-D", "cluster", *options]
-        subprocess.run(command, user=self._account, cwd=self._directory, check=True, capture_output=True)
+        subprocess.run(command, user=self.account, cwd=self.directory, check=True, capture_output=True)
 
-    def _start(self, port: int) -> None:
-        # Nothing here outlives the tests, so nothing has to survive a power cut.
-        careless = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
-        where = ("-h", "127.0.0.1", "-p", str(port), "-k", str(self._directory))
-        self._log = (self._directory / "postgres.log").open("wb")
-        self._process = subprocess.Popen(
-            [_binary("postgres"), "-D", "cluster", *where, *careless],
-            user=self._account,
-            cwd=self._directory,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
-        self._wait_until_ready(port)
 
-    def _wait_until_ready(self, port: int) -> None:
-        ask = [_binary("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+class RunningPostgres:
+    """`with RunningPostgres() as database_url:`; `stop` and `start` keep its port and its data."""
+
+    def __enter__(self) -> str:
+        self._cluster = Cluster()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self._cluster.database_url
+
+    def start(self) -> None:
+        log_path = self._cluster.directory / "postgres.log"
+        with log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._cluster.command,
+                user=self._cluster.account,
+                cwd=self._cluster.directory,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         deadline = time.monotonic() + STARTS_WITHIN_S
-        while subprocess.run(ask, check=False).returncode:
+        while not self._cluster.is_ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"PostgreSQL did not start: {(self._directory / 'postgres.log').read_text()}"
-                )
+                raise RuntimeError(f"PostgreSQL did not start: {log_path.read_text()}")
             time.sleep(0.05)
 
+    def stop(self) -> None:
+        self._process.send_signal(SHUTDOWN)
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
     def __exit__(self, *_: object) -> None:
-        if process := getattr(self, "_process", None):
-            process.send_signal(signal.SIGINT)  # its fast shutdown: connections are cut
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            self._log.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        if hasattr(self, "_process"):
+            self.stop()
+        self._cluster.remove()
 
 
 def _account() -> int | None:

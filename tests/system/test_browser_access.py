@@ -20,10 +20,10 @@ pytestmark = pytest.mark.timeout(180)
 TTL_S = 12
 LISTED_PORT, OTHER_PORT = free_port(), free_port()
 
-START_ELSEWHERE = """
-async ([url, token]) => {
+ASK_ELSEWHERE = """
+async ([url, token, method]) => {
   try {
-    const answer = await fetch(url, { method: "POST", body: "{}",
+    const answer = await fetch(url, { method, body: '{"language": "en"}',
       headers: { authorization: `Bearer ${token}`, "content-type": "application/json" } });
     return { status: answer.status, body: await answer.json() };
   } catch (error) {
@@ -91,7 +91,7 @@ async def other_frontend(port: int) -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize(("port", "is_listed"), [(LISTED_PORT, True), (OTHER_PORT, False)])
-async def test_only_a_page_of_a_listed_origin_can_start_subtitles(
+async def test_only_a_page_of_a_listed_origin_can_start_change_and_stop_subtitles(
     stack_of_short_tokens: RunningStack, port: int, is_listed: bool
 ) -> None:
     stack, room = stack_of_short_tokens, f"elsewhere-{port}"
@@ -100,9 +100,10 @@ async def test_only_a_page_of_a_listed_origin_can_start_subtitles(
         page = await browser.new_page()
         await page.goto(address)
 
-        answer = await page.evaluate(START_ELSEWHERE, [url, stack.livekit.token(room, "ada")])
+        token = stack.livekit.token(room, "ada")
+        answers = [
+            await page.evaluate(ASK_ELSEWHERE, [url, token, method]) for method in ("POST", "PATCH", "DELETE")
+        ]
 
-    if is_listed:
-        assert (answer["status"], answer["body"]["room"]) == (201, room)
-    else:
-        assert answer["status"] == 0
+    assert [answer["status"] for answer in answers] == ([201, 200, 200] if is_listed else [0, 0, 0])
+    assert not is_listed or answers[0]["body"]["room"] == room

@@ -105,6 +105,7 @@ INSTALLED_APPS = [
     "backend.leases",
     "backend.throttles",
     "backend.keeper",
+    "backend.checks",
     "backend.tokens",
     "backend.subtitles",
 ]
@@ -158,7 +159,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES = {"default": env.cache_url("CACHE_URL")}
 if "redis" in CACHES["default"]["BACKEND"].lower():
     # A cache that does not answer must not hold up an answer of ours.
-    CACHES["default"].setdefault("OPTIONS", {}).update(socket_timeout=0.3, socket_connect_timeout=0.3)
+    CACHES["default"].setdefault("OPTIONS", {}).update(socket_timeout=0.1, socket_connect_timeout=0.1)
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -202,6 +203,8 @@ SPECTACULAR_SETTINGS = {
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "COMPONENT_SPLIT_REQUEST": True,
+    # A PATCH here has fields it needs, too.
+    "COMPONENT_SPLIT_PATCH": False,
     "ENUM_NAME_OVERRIDES": {"StateEnum": "contract.status.State", "ReasonEnum": "contract.status.Reason"},
 }
 

@@ -1,5 +1,6 @@
 """What the database knows: the same from every backend, whichever is asked."""
 
+import time
 from collections.abc import Iterator
 
 from django.db.models import Count, F, Sum
@@ -9,16 +10,32 @@ from prometheus_client.registry import Collector
 
 from backend.leases import services as leases
 from backend.leases.models import Session
+from backend.questions import Question
 from contract.status import State
+
+ANSWER_WITHIN_S = 0.8
 
 
 class SessionsCollector(Collector):
+    """Without the database it says just that, in time: what else a process knows is still worth having."""
+
+    def __init__(self) -> None:
+        self._question = Question(_known)
+
     def collect(self) -> Iterator[Metric]:
-        yield from (_sessions_by_state(), _redispatches(), _oldest_heartbeat(), *_workers())
+        known = self._question.put().answer(until_s=time.monotonic() + ANSWER_WITHIN_S)
+        yield GaugeMetricFamily(
+            "roomscribe_database_up", "1 while the database answers", value=known is not None
+        )
+        yield from known or []
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: asked at registration, when there may be no database yet."""
         return iter(())
+
+
+def _known() -> list[Metric]:
+    return [_sessions_by_state(), _redispatches(), _oldest_heartbeat(), *_workers()]
 
 
 def _sessions_by_state() -> Metric:
@@ -55,6 +72,11 @@ def _oldest_heartbeat() -> Metric:
 def _workers() -> Iterator[Metric]:
     workers = leases.live_workers()
     yield GaugeMetricFamily("roomscribe_workers", "Workers that take jobs", value=len(workers))
+    yield GaugeMetricFamily(
+        "roomscribe_workers_with_capacity",
+        "Workers that could take a job now",
+        value=sum(not leases.has_no_room(worker) for worker in workers),
+    )
     yield GaugeMetricFamily(
         "roomscribe_speaking_pipelines",
         "Pipelines that hold an engine stream",

@@ -8,6 +8,10 @@ class StartSubtitles(serializers.Serializer):  # type: ignore[type-arg]
     language = Text(required=False, max_length=35, help_text="BCP 47; see `config/` for those available.")
 
 
+class ChangeLanguage(serializers.Serializer):  # type: ignore[type-arg]
+    language = Text(max_length=35, help_text="BCP 47; see `config/` for those available.")
+
+
 class SubtitlesStateOut(serializers.Serializer):  # type: ignore[type-arg]
     room = serializers.CharField()
     state = serializers.ChoiceField([s.value for s in State])

@@ -73,12 +73,30 @@ def stop_subtitles(*, claims: RoomClaims) -> SubtitlesState:
         leases.begin_stop(session, charge=lambda: _take_a_change(claims))
         placement.announce(session)
         placement.finish_stop(session, within_s=deadline.left_s())  # not yet gone: the keeper goes on
-        session.refresh_from_db()
-    return state_of(claims.room, session)
+    return _state_now(claims, presence)
+
+
+def change_language(*, claims: RoomClaims, language: str) -> SubtitlesState:
+    """The state; where no subtitles run there is nothing to change, as there is nothing to stop."""
+    throttles.take(REQUESTS_OF_ONE, claims.room, claims.identity)
+    wanted = available_language(language)
+    presence = _presence_now(claims)
+    require_right(claims, presence)
+    session = leases.active_session(claims.room)
+    if (
+        session is not None
+        and session.room_sid == presence.room_sid
+        and leases.change_language(session, wanted, charge=lambda: _take_a_change(claims))
+    ):
+        placement.announce(session)
+    return _state_now(claims, presence)
 
 
 def read_state(*, claims: RoomClaims) -> SubtitlesState:
-    presence = _presence_lately(claims)
+    return _state_now(claims, _presence_lately(claims))
+
+
+def _state_now(claims: RoomClaims, presence: Presence) -> SubtitlesState:
     session = leases.latest_session(claims.room)
     is_of_this_meeting = session is not None and session.room_sid == presence.room_sid
     return state_of(claims.room, session if is_of_this_meeting else None)
@@ -107,15 +125,16 @@ def _make_way(session: Session | None, presence: Presence, deadline: Deadline) -
 
 def _presence_now(claims: RoomClaims) -> Presence:
     presence = require_presence(room=claims.room, identity=claims.identity)
-    with contextlib.suppress(RedisError):  # a cache that is away has seen nobody
+    with contextlib.suppress(RedisError):
         cache.set(_presence_key(claims), presence, PRESENCE_SEEN_FOR_S)
     return presence
 
 
 def _presence_lately(claims: RoomClaims) -> Presence:
-    seen = None
-    with contextlib.suppress(RedisError):
+    try:
         seen = cache.get(_presence_key(claims))
+    except RedisError:  # a cache that is away has seen nobody, and is not waited for twice
+        return require_presence(room=claims.room, identity=claims.identity)
     return seen if isinstance(seen, Presence) else _presence_now(claims)
 
 

@@ -8,7 +8,14 @@ from rest_framework.views import APIView
 from backend.bodies import parsed
 from backend.subtitles import services
 from backend.subtitles.languages import deployment_engine
-from backend.subtitles.serializers import ConfigOut, ErrorOut, MeetAnswer, StartSubtitles, SubtitlesStateOut
+from backend.subtitles.serializers import (
+    ChangeLanguage,
+    ConfigOut,
+    ErrorOut,
+    MeetAnswer,
+    StartSubtitles,
+    SubtitlesStateOut,
+)
 from backend.tokens.permissions import claims_for_room
 
 REFUSALS = dict.fromkeys((400, 401, 403, 404, 429, 503), ErrorOut)
@@ -51,6 +58,17 @@ class SubtitlesView(APIView):
             claims=claims, language=parsed(StartSubtitles, request).get("language")
         )
         return Response(SubtitlesStateOut(state).data, status=201 if is_new else 200)
+
+    @extend_schema(
+        operation_id="change_subtitles_language",
+        request=ChangeLanguage,
+        responses={200: SubtitlesStateOut, **REFUSALS},
+    )
+    def patch(self, request: Request, room: str) -> Response:
+        """Change the language, for everybody in the room. Where no subtitles run, nothing changes."""
+        claims = claims_for_room(request, room)
+        language = parsed(ChangeLanguage, request)["language"]
+        return Response(SubtitlesStateOut(services.change_language(claims=claims, language=language)).data)
 
     @extend_schema(operation_id="stop_subtitles", responses={200: SubtitlesStateOut, **REFUSALS})
     def delete(self, request: Request, room: str) -> Response:

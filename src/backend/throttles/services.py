@@ -1,4 +1,4 @@
-"""Limits that hold exactly, however many processes count: one conditional UPDATE takes one of what is left.
+"""Limits that hold exactly, however many processes count: one statement takes one of what is left.
 
 Keyed by room and identity, which a token proves; an address behind a proxy proves nothing.
 """
@@ -9,14 +9,19 @@ import math
 import time
 from dataclasses import dataclass
 
-from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db import connection
 from django.utils import timezone
 
 from backend.errors import Throttled
 from backend.throttles.models import Count
 
 WINDOW_S = 60
+
+COUNT_ONE = f"""
+    INSERT INTO {Count._meta.db_table} AS counted ("key", "count", "until") VALUES (%s, 1, %s)
+    ON CONFLICT ("key") DO UPDATE SET "count" = counted."count" + 1 WHERE counted."count" < %s
+"""
+"""One statement, in PostgreSQL and in SQLite; Django's own upsert cannot say `WHERE`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +51,7 @@ def forget_old_counts() -> None:
 
 
 def _is_counted(key: str, *, most: int, ends_s: int) -> bool:
-    row = Count.objects.filter(pk=key)
-    if row.filter(count__lt=most).update(count=F("count") + 1):
-        return True
     until = datetime.datetime.fromtimestamp(ends_s, tz=datetime.UTC)
-    try:
-        with transaction.atomic():
-            Count.objects.create(key=key, count=1, until=until)
-        return True
-    except IntegrityError:  # the row is there: full, or made by another request just now
-        return row.filter(count__lt=most).update(count=F("count") + 1) == 1
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT_ONE, [key, connection.ops.adapt_datetimefield_value(until), most])
+        return bool(cursor.rowcount == 1)

@@ -14,6 +14,8 @@ export interface Config {
   readonly handsOutConnections: boolean;
   /** What engines are called, by id. */
   readonly engineNames: ReadonlyMap<string, string>;
+  /** What may be chosen from (BCP 47), the one used when none is chosen first. */
+  readonly languages: readonly string[];
 }
 
 /** The server refused, did not answer, or answered something else; `code` is the API's or one of ours. */
@@ -38,7 +40,7 @@ export interface ApiOptions {
 }
 
 interface Request {
-  readonly method: "GET" | "POST" | "DELETE";
+  readonly method: "GET" | "POST" | "PATCH" | "DELETE";
   readonly path: string;
   readonly token?: string;
   readonly body?: Record<string, string>;
@@ -60,6 +62,7 @@ export class Api {
       areSubtitlesEnabled: answer.subtitles_enabled !== false,
       handsOutConnections: answer.connection_details_enabled !== false,
       engineNames: new Map(engines.map((engine) => [String(engine?.id), String(engine?.name)])),
+      languages: languagesFrom(answer.language, engines),
     };
   }
 
@@ -78,8 +81,14 @@ export class Api {
     return stateFrom(await this.#send({ method: "GET", path: subtitlesPath(room), token }));
   }
 
-  async startSubtitles(room: string, token: string): Promise<Status> {
-    return stateFrom(await this.#send({ method: "POST", path: subtitlesPath(room), token, body: {} }));
+  /** Without a language, in the server's own. */
+  async startSubtitles(room: string, token: string, language: string | null = null): Promise<Status> {
+    const body = language === null ? {} : { language };
+    return stateFrom(await this.#send({ method: "POST", path: subtitlesPath(room), token, body }));
+  }
+
+  async changeLanguage(room: string, token: string, language: string): Promise<Status> {
+    return stateFrom(await this.#send({ method: "PATCH", path: subtitlesPath(room), token, body: { language } }));
   }
 
   async stopSubtitles(room: string, token: string): Promise<Status> {
@@ -114,6 +123,12 @@ export class Api {
 
 function subtitlesPath(room: string): string {
   return `/rooms/${encodeURIComponent(room)}/subtitles/`;
+}
+
+function languagesFrom(preferred: unknown, engines: readonly { readonly languages?: unknown }[]): string[] {
+  const spoken = engines.flatMap((engine) => (Array.isArray(engine?.languages) ? engine.languages.map(String) : []));
+  const first = spoken.filter((language) => language === preferred);
+  return [...new Set([...first, ...spoken])];
 }
 
 async function jsonObject(response: Response): Promise<Record<string, unknown> | null> {

@@ -17,7 +17,12 @@ import {
 import { availableSamples } from "./samples";
 import { CONNECTION_WORDS, refusalWords } from "./words";
 
-const DEFAULT_CONFIG: Config = { areSubtitlesEnabled: true, handsOutConnections: true, engineNames: new Map() };
+const DEFAULT_CONFIG: Config = {
+  areSubtitlesEnabled: true,
+  handsOutConnections: true,
+  engineNames: new Map(),
+  languages: [],
+};
 
 const api = new Api({ baseUrl: document.querySelector<HTMLMetaElement>('meta[name="roomscribe-api"]')?.content ?? "" });
 const form = byTestId<HTMLFormElement>("join-form");

@@ -5,6 +5,7 @@ import { attachFeed, CaptionFeed, type Captions, namesIn, RoomCaptionsElement, S
 import type { Api, Config, ConnectionDetails } from "./api";
 import { Credential } from "./credential";
 import { byTestId, say } from "./dom";
+import { LanguageChoice } from "./languages";
 import { Microphone } from "./microphone";
 import type { Notices } from "./notices";
 import { Participants } from "./participants";
@@ -42,6 +43,7 @@ export class Meeting {
   readonly #credential: Credential;
   readonly #subtitles: Subtitles;
   readonly #transcript: Transcript;
+  readonly #language: LanguageChoice;
   readonly #sounds = byTestId("remote-audio");
   readonly #detachCaptions: () => void;
   #hasEnded = false;
@@ -66,6 +68,16 @@ export class Meeting {
         onRefused: (code) => options.notices.show("subtitles", refusalWords(code)),
       },
     });
+
+    this.#language = new LanguageChoice({
+      select: byTestId<HTMLSelectElement>("language"),
+      languages: options.config.languages,
+      onChange: (language) => {
+        options.notices.clear("subtitles");
+        void this.#subtitles.changeLanguage(language);
+      },
+    });
+    byTestId("language-choice").hidden = !this.#language.isOffered;
 
     const nameOf = namesIn(this.#room);
     const colours = new SpeakerColours();
@@ -157,7 +169,7 @@ export class Meeting {
     const { notices } = this.#options;
     view.start().onclick = () => {
       notices.clear("subtitles");
-      void this.#subtitles.start();
+      void this.#subtitles.start(this.#language.chosen);
     };
     view.stop().onclick = () => {
       notices.clear("subtitles");
@@ -245,6 +257,7 @@ export class Meeting {
       say(engine, `${engineWords(status.engine, config.engineNames)}, ${languageWords(status.language)}`);
       engine.dataset.engine = status.engine;
     }
+    if (busy === null) this.#language.follow(isRunning ? status.language : null);
     byTestId("meeting-view").classList.toggle("captioned", isRunning);
     const isStopping = busy === "stopping" || status?.state === "stopping";
     const [start, stop] = [view.start(), view.stop()];

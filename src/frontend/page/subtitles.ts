@@ -10,7 +10,7 @@ export interface SubtitlesListener {
   onRefused(code: string): void;
 }
 
-export type Busy = "starting" | "stopping" | null;
+export type Busy = "starting" | "changing" | "stopping" | null;
 
 export interface SubtitlesOptions {
   readonly room: string;
@@ -72,9 +72,15 @@ export class Subtitles {
     this.#askLater();
   }
 
-  start(): Promise<void> {
+  /** `language` null: the server's own. */
+  start(language: string | null = null): Promise<void> {
     const { api, room, credential } = this.#options;
-    return this.#command("starting", () => whileStopping(() => api.startSubtitles(room, credential.token)));
+    return this.#command("starting", () => whileStopping(() => api.startSubtitles(room, credential.token, language)));
+  }
+
+  changeLanguage(language: string): Promise<void> {
+    const { api, room, credential } = this.#options;
+    return this.#command("changing", () => api.changeLanguage(room, credential.token, language));
   }
 
   stop(): Promise<void> {

@@ -51,9 +51,11 @@ def subtitles(room: str) -> str:
     return f"/api/v1.0/rooms/{urllib.parse.quote(room, safe='')}/subtitles/"
 
 
-async def start(backend: RunningBackend, room: str, authorization: list[str]) -> Answer:
+async def start(
+    backend: RunningBackend, room: str, authorization: list[str], *, method: str = "POST"
+) -> Answer:
     return await asyncio.to_thread(
-        backend.request, "POST", subtitles(room), authorization=authorization, body=b"{}"
+        backend.request, method, subtitles(room), authorization=authorization, body=b'{"language": "en"}'
     )
 
 
@@ -71,7 +73,8 @@ async def in_room(backend: RunningBackend, room: str, identity: str = IDENTITY) 
             await lkapi.room.delete_room(api.DeleteRoomRequest(room=room))
 
 
-async def test_the_corpus_over_http(backend: RunningBackend, room: str) -> None:
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+async def test_the_corpus_over_http(backend: RunningBackend, room: str, method: str) -> None:
     wrong, sent, log_start = [], [], len(backend.log())
     async with in_room(backend, room):
         before = await rooms(backend.livekit)
@@ -81,7 +84,7 @@ async def test_the_corpus_over_http(backend: RunningBackend, room: str) -> None:
             forge = forge_for(backend, room)
             authorization = forge.authorization(case)
             sent.append(forge.token(case))
-            answer = await start(backend, room, authorization)
+            answer = await start(backend, room, authorization, method=method)
             wanted = [201, *case["expect"]] if 200 in case["expect"] else case["expect"]
             # Who hangs up on a header of a megabyte has refused it.
             hung_up = answer.status == 0 and 431 in case["expect"]
@@ -147,7 +150,7 @@ async def test_a_valid_token_anywhere_but_in_its_header_is_no_token(
     assert token not in backend.log()
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
 async def test_without_a_token_every_method_answers_401(
     backend: RunningBackend, room: str, method: str
 ) -> None:
@@ -155,7 +158,17 @@ async def test_without_a_token_every_method_answers_401(
     assert (answer.status, is_constant(answer), answer.headers["www-authenticate"]) == (401, True, "Bearer")
 
 
-@pytest.mark.parametrize("path", ["subtitles/", "start-subtitle/", "stop-subtitle/"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "subtitles/"),
+        ("POST", "subtitles/"),
+        ("PATCH", "subtitles/"),
+        ("DELETE", "subtitles/"),
+        ("POST", "start-subtitle/"),
+        ("POST", "stop-subtitle/"),
+    ],
+)
 @pytest.mark.parametrize(
     ("case", "status"),
     [
@@ -167,11 +180,11 @@ async def test_without_a_token_every_method_answers_401(
     ids=["wrong secret", "other room", "hidden", "no join"],
 )
 async def test_every_endpoint_of_a_room_has_the_same_door(
-    backend: RunningBackend, room: str, path: str, case: dict[str, Any], status: int
+    backend: RunningBackend, room: str, method: str, path: str, case: dict[str, Any], status: int
 ) -> None:
     target = subtitles(room).removesuffix("subtitles/") + path
     authorization = forge_for(backend, room).authorization(case)
-    answer = await asyncio.to_thread(backend.request, "POST", target, authorization=authorization, body=b"{}")
+    answer = await asyncio.to_thread(backend.request, method, target, authorization=authorization, body=b"{}")
     assert (answer.status, is_constant(answer)) == (status, True)
 
 

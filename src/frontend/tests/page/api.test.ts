@@ -34,28 +34,31 @@ test("renewing sends the valid token and nothing else", async () => {
   expect(server.asked[0]).toMatchObject({ method: "POST", authorization: "Bearer t1", contentType: undefined, body: "" });
 });
 
-test("subtitles are read, started and stopped at the room's own path", async () => {
+test("subtitles are read, started, changed and stopped at the room's own path", async () => {
   await using server = await ScriptedApi.start(() => ({ body: IDLE }));
   const api = new Api({ baseUrl: server.url });
   expect(await api.subtitles("plan/ning ü", "t")).toMatchObject({ state: "idle", engine: "embedded" });
   await api.startSubtitles("plan/ning ü", "t");
+  await api.changeLanguage("plan/ning ü", "t", "fr");
   await api.stopSubtitles("plan/ning ü", "t");
   const path = "/api/v1.0/rooms/plan%2Fning%20%C3%BC/subtitles/";
   expect(server.asked).toMatchObject([
     { method: "GET", path, authorization: "Bearer t", body: "" },
     { method: "POST", path, authorization: "Bearer t", body: "{}" },
+    { method: "PATCH", path, authorization: "Bearer t", body: '{"language":"fr"}' },
     { method: "DELETE", path, authorization: "Bearer t", body: "" },
   ]);
 });
 
-test("the configuration names the engines", async () => {
-  const engines = [{ id: "embedded", name: "Basic offline recogniser", languages: ["en"] }];
-  const body = { subtitles_enabled: true, connection_details_enabled: false, engines };
+test("the configuration names the engines and their languages, the usual one first", async () => {
+  const engines = [{ id: "embedded", name: "Basic offline recogniser", languages: ["fr", "en"] }];
+  const body = { subtitles_enabled: true, connection_details_enabled: false, language: "en", engines };
   await using server = await ScriptedApi.start(() => ({ body }));
   expect(await new Api({ baseUrl: server.url }).config()).toEqual({
     areSubtitlesEnabled: true,
     handsOutConnections: false,
     engineNames: new Map([["embedded", "Basic offline recogniser"]]),
+    languages: ["en", "fr"],
   });
 });
 

@@ -81,6 +81,18 @@ test("starting says so at once, and the server has the last word", async () => {
   expect(on.shown).toEqual(["starting", "requested starting", "requested", "waiting_for_worker"]);
 });
 
+test("they are started in the language chosen, and changed to another while they run", async () => {
+  await using on = await stage(() => answering("live"));
+  await on.subtitles.start("fr");
+  await on.subtitles.changeLanguage("de");
+  const commands = on.server.asked.filter(({ method }) => method !== "GET");
+  expect(commands.map(({ method, body }) => [method, body])).toEqual([
+    ["POST", '{"language":"fr"}'],
+    ["PATCH", '{"language":"de"}'],
+  ]);
+  expect(on.shown).toContain("live changing");
+});
+
 test("pressing twice asks once", async () => {
   await using on = await stage(() => answering("live"));
   await Promise.all([on.subtitles.start(), on.subtitles.start()]);

@@ -1,4 +1,7 @@
-"""`manage.py keeper`: compares leases with heartbeats and LiveKit, re-dispatches, closes."""
+"""`manage.py keeper`: compares leases with heartbeats and LiveKit, re-dispatches, closes.
+
+`manage.py keeper --check` is its health check.
+"""
 
 import logging
 import os
@@ -9,15 +12,18 @@ import time
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseProblem
 from django.db import connections
-from prometheus_client import Counter, Gauge, start_http_server
+from django.utils import timezone
+from prometheus_client import Counter, Gauge
 
 from backend.keeper.readiness import BackendWatch
 from backend.keeper.rounds import keep
 from backend.keeper.turns import is_my_turn
+from backend.leases.models import KeeperTurn
 from backend.leases.services import forget_old_workers
+from backend.metrics.server import serve_metrics
 from backend.throttles.services import forget_old_counts
 
 logger = logging.getLogger(__name__)
@@ -32,14 +38,27 @@ WORKERS_JUDGED = Gauge("roomscribe_keeper_judges_workers", "1 while silence coun
 class Command(BaseCommand):
     help = "Look after running sessions until told to end."
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--check",
+            action="store_true",
+            help="exit 0 while some keeper, this machine's or another's, does its rounds; else 1",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["check"]:
+            check()
+        else:
+            self._keep()
+
+    def _keep(self) -> None:
         ended = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
         holder = f"{socket.gethostname()}-{os.getpid()}"
         watch = BackendWatch(settings.BACKEND_URL)
         if settings.KEEPER_METRICS_PORT:
-            start_http_server(settings.KEEPER_METRICS_PORT)
+            serve_metrics(settings.KEEPER_METRICS_PORT)
         logger.info("keeper started")
         forgets_at_s = 0.0
         while not ended.wait(ROUND_EVERY_S):
@@ -67,3 +86,16 @@ class Command(BaseCommand):
             forget_old_counts()
         except DatabaseProblem:
             connections.close_all()
+
+
+def check() -> None:
+    """A turn lapses by itself, so one that holds was taken or kept by a round of the last seconds.
+
+    Raises CommandError, which is exit status 1.
+    """
+    try:
+        is_held = KeeperTurn.objects.filter(until__gt=timezone.now()).exists()
+    except DatabaseProblem:
+        raise CommandError("database_unavailable") from None
+    if not is_held:
+        raise CommandError("no_keeper")
