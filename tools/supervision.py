@@ -17,8 +17,8 @@ from tools.local_settings import LocalSettings
 
 STOP_WAIT_S = 6
 """What a process gets to end by itself; then its group is killed. LiveKit would wait for people who are not there."""
-DRAIN_WAIT_S = 15
-"""The same for a worker, which may hand its rooms over for 8 s."""
+DRAIN_WAIT_S = 23
+"""The same for a worker, which may hand its rooms over for 12 s."""
 
 SUPERVISOR = """\
 [supervisord]

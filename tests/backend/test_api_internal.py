@@ -164,7 +164,19 @@ def test_sequences_go_on_over_generations_and_sessions_of_a_meeting(
     again, _ = leases.open_session(
         room="r", room_sid="RM_1", language="en", engine="embedded", started_by="ada"
     )
-    assert claim(worker_api, again).json()["first_sequence"] == 1041
+    assert claim(worker_api, again).json()["first_sequence"] == 2041
+
+
+def test_a_sequence_is_not_given_out_twice_when_nothing_was_heard_of_the_first_one(
+    worker_api: WorkerApi, session: Session
+) -> None:
+    given = []
+    for generation in (1, 2, 3):
+        given.append(claim(worker_api, session, generation=generation).json()["first_sequence"])
+        leases.next_generation(session, reason=Reason.WORKER_LOST)
+        session.refresh_from_db()
+
+    assert given == [1, 1001, 2001]
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def test_the_new_one_waits_is_told_from_where_and_speaks_once_the_old_one_has_go
     assert (after.order, after.heard_until) == (Order.SPEAK, HEARD)
     session.refresh_from_db()
     assert (session.generation, session.worker, session.state) == (2, "worker-2", "live")
-    assert (session.last_sequence, session.standby_generation) == (7, 0)
+    assert (session.last_sequence, session.standby_generation) == (1001, 0)
 
 
 def test_sequences_go_on_from_the_old_ones(session: Session, old: WorkerApi, new: WorkerApi) -> None:

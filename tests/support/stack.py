@@ -13,7 +13,7 @@ from tests.support.livekit import ROOT, LiveKitServer
 from tests.support.ports import free_ports_in_a_row
 
 STARTS_WITHIN_S = 90
-ENDS_WITHIN_S = 20
+ENDS_WITHIN_S = 30
 
 
 class RunningStack:

@@ -33,7 +33,9 @@ CUT_WITHIN_S = 1.5
 LINGER_S = 5.0
 """How long a stream is kept after speech."""
 FINISH_S = 2.0
-"""How long the last words may take once the track has ended."""
+"""How long the engine may be silent about the last words once the track has ended."""
+LAST_WORDS_S = 6.0
+"""How long they may take, with an engine that is behind but goes on."""
 LAST_SENDS_S = 0.4
 """How long the sinks may take once the pipeline has been cut off."""
 REFUSED_RETRY_S = 5.0
@@ -106,7 +108,7 @@ class ParticipantPipeline:
         self._gate, self._detector = Gate(), VoiceDetector()
         self._clock, self._wall_clock = AudioClock(), WallClock()
         self._unconfirmed = Unconfirmed()
-        self._has_audio, self._has_confirmed = asyncio.Event(), asyncio.Event()
+        self._has_audio, self._has_heard = asyncio.Event(), asyncio.Event()
         self._finish_wanted, self._pause_wanted = asyncio.Event(), asyncio.Event()
         self._listening_ended = asyncio.Event()
         self._heard_frames = self._logged_dropped_frames = 0
@@ -191,10 +193,11 @@ class ParticipantPipeline:
         self._has_audio.set()
         await self._takeover.begun()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FINISH_S):
+            async with asyncio.timeout(LAST_WORDS_S):
                 while not self._unconfirmed.is_empty:
-                    self._has_confirmed.clear()
-                    await self._has_confirmed.wait()
+                    self._has_heard.clear()
+                    async with asyncio.timeout(FINISH_S):
+                        await self._has_heard.wait()
 
     async def _recognise(self) -> None:
         """A stream while somebody speaks; another when it fails."""
@@ -303,7 +306,7 @@ class ParticipantPipeline:
             self.progress.behind_ms = max(0, round(self._wall_clock.now_ms()) - revisions[-1].end_ms)
         if event.type is stt.SpeechEventType.END_OF_SPEECH and self._ended:
             self._unconfirmed.confirm(self._ended.popleft())
-            self._has_confirmed.set()
+        self._has_heard.set()
 
     async def _deliver(self, segments: Sequence[Segment]) -> None:
         for segment in segments:

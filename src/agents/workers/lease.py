@@ -35,7 +35,7 @@ class Lease:
         self.fence = Fence(now=time.monotonic())
         self.language = line.claim.language
         self.takeover = Takeover()
-        self.may_listen, self.is_over, self.is_to_finish = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self.is_over, self.is_to_finish = asyncio.Event(), asyncio.Event()
         self._has_news = asyncio.Event()
 
     async def run(self) -> None:
@@ -80,15 +80,12 @@ class Lease:
         if command.language != self.language:
             self.language = command.language
             self._on_language()
-        self.may_listen.set()
-        if command.order is Order.WAIT:
-            if command.heard_until is not None:
-                self.takeover.begin(command.heard_until)
-            return
         if command.order is Order.FINISH:
             self.is_to_finish.set()
-        self.takeover.begin(command.heard_until or ())
-        self.fence.told_to_speak(report=instruction.number, now=time.monotonic())
+        elif command.order is Order.SPEAK or command.heard_until is not None:
+            self.takeover.begin(command.heard_until or ())
+        if command.order is not Order.WAIT:
+            self.fence.told_to_speak(report=instruction.number, now=time.monotonic())
 
     async def _beat(self) -> None:
         while True:

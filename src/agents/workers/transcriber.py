@@ -40,12 +40,12 @@ IDLE_PROCESSES = 1
 """One job process is kept warm for the next start; each more would cost its memory all day."""
 MAX_LIVEKIT_RETRIES = 1_000_000
 """For ever: LiveKit may be away for a night, and a worker that gives up has to be started by somebody."""
-HAND_OVER_WITHIN_S = 8.0
+HAND_OVER_WITHIN_S = 12.0
 """How long rooms are kept for another worker to take over."""
 BACKEND_AWAY_S = 0.8
 """Without the backend for so long nobody will take over."""
 DRAIN_POLL_S = 0.05
-JOBS_LEAVE_WITHIN_S = 4.8
+JOBS_LEAVE_WITHIN_S = 9.0
 IDLE_WITHIN_S = 0.5
 """livekit's drain waits for its own start, should that still be under way."""
 LAST_BEAT_WITHIN_S = 0.5

@@ -34,7 +34,7 @@ from contract.status import Reason, State, Status
 from contract.workers import ClaimAnswer, JobReport
 
 CONNECT_TIMEOUT_S = 10.0
-FINISH_TIMEOUT_S = 3.6
+FINISH_TIMEOUT_S = 8.0
 LISTENS_WITHIN_S = 1.5
 """Who stands by says that it is ready then, even if some track could not be had."""
 CLOSE_TIMEOUT_S = 0.9
@@ -140,7 +140,7 @@ class RoomJob:
             self._lease.is_over.set()
 
     async def _join_and_transcribe(self) -> None:
-        """The backend is asked for its word meanwhile; without it nothing is begun."""
+        """The backend is asked for its word meanwhile; without it there is listening, and no more."""
         self._connecting = asyncio.create_task(
             self._context.connect(auto_subscribe=AutoSubscribe.SUBSCRIBE_NONE), name="connect"
         )
@@ -151,7 +151,6 @@ class RoomJob:
         except (rtc.ConnectError, TimeoutError):
             logger.warning("the room could not be joined")
             return
-        await self._lease.may_listen.wait()
         try:
             engine = make_engine(self._claim.engine, self._engines)
         except EngineRefused:

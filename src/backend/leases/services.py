@@ -45,15 +45,14 @@ def open_session(
     """The room's active session, and whether this call made it; only then `charge` is called, and may refuse."""
     wanted = Session(room=room, room_sid=room_sid, language=language, engine=engine, started_by=started_by)
     for _ in range(3):
-        if active := active_session(room):
-            return active, False
         try:
             with transaction.atomic():
                 wanted.save(force_insert=True)
                 charge()
             return wanted, True
-        except IntegrityError:
-            continue  # another caller was first; it may even have ended again meanwhile
+        except IntegrityError:  # another caller was first; it may even have ended again meanwhile
+            if active := active_session(room):
+                return active, False
     raise ClaimStale
 
 
@@ -226,7 +225,10 @@ def claim(*, session_id: uuid.UUID, generation: int, worker: str) -> tuple[Sessi
         raise ClaimStale
     CLAIMS.labels("granted").inc()
     session = Session.objects.get(pk=session_id)
-    return session, _first_sequence(session, generation)
+    first = _first_sequence(session, generation)
+    # Kept at once: its first captions may be out before any heartbeat tells of them, and the next claim goes beyond.
+    Session.objects.filter(pk=session_id).update(last_sequence=Greatest("last_sequence", first))
+    return session, first
 
 
 def open_standby(session: Session) -> Session | None:

@@ -253,6 +253,7 @@ async def _holds_none(webhooks: WebhookFilter) -> bool:
 # F15
 
 JOINS, CHURNERS, CHURN_S = 100, 5, 30.0
+SHORT = 0.3
 MUTES, BURSTS_EACH = 50, 2
 LINGER_S = 5.0
 """How long an engine connection is kept after speech, by design."""
@@ -303,6 +304,8 @@ class Churn:
     """A meeting in which nobody sits still."""
 
     meeting: Meeting
+    share: float = 1.0
+    """Of the default form's joins, mutes and time."""
     joins: int = 0
     mutes: int = 0
     republished: int = 0
@@ -328,18 +331,19 @@ class Churn:
                 )
 
     async def mute_often(self, speaker: Speaker) -> None:
-        for number in range(1, MUTES + 1):
+        mutes, bursts = round(MUTES * self.share), max(1, round(BURSTS_EACH * self.share))
+        for number in range(1, mutes + 1):
             speaker.mute()
             await asyncio.sleep(0.15)
             speaker.unmute()
             self.mutes += 1
             await speaker.say(clips.silence(0.15))
-            if number % (MUTES // BURSTS_EACH) == 0:
+            if number % (mutes // bursts) == 0:
                 await speaker.say(clips.silence(0.5))
                 await self.burst(speaker, "kal16")
 
     async def republish_often(self, speaker: Speaker) -> None:
-        for _ in range(BURSTS_EACH):
+        for _ in range(max(1, round(BURSTS_EACH * self.share))):
             async with asyncio.timeout(10):
                 await speaker.unpublish()
                 await asyncio.sleep(0.5)  # at once, livekit's client stumbles over its own negotiation
@@ -350,7 +354,7 @@ class Churn:
 
     async def rejoin_often(self, speaker: Speaker) -> None:
         """As the same person, before the old connection has gone."""
-        for _ in range(BURSTS_EACH):
+        for _ in range(max(1, round(BURSTS_EACH * self.share))):
             async with Speaker(self.meeting.lab.livekit, self.meeting.room, speaker.identity) as again:
                 self.rejoined += 1
                 await again.say(clips.silence(1.0))
@@ -358,7 +362,7 @@ class Churn:
 
     async def come_and_go(self, name: str) -> None:
         lab, room = self.meeting.lab, self.meeting.room
-        began, each = time.monotonic(), JOINS // CHURNERS
+        began, each = time.monotonic(), round(JOINS * self.share) // CHURNERS
         for number in range(each):
             if number % 10:
                 async with joined(lab.livekit, room, f"{name}-{number}"):
@@ -366,7 +370,9 @@ class Churn:
             else:
                 async with Speaker(lab.livekit, room, f"{name}-{number}"):
                     self.joins += 1
-            await asyncio.sleep(max(0.0, began + (number + 1) * CHURN_S / each - time.monotonic()))
+            await asyncio.sleep(
+                max(0.0, began + (number + 1) * CHURN_S * self.share / each - time.monotonic())
+            )
 
     async def watch(self, job: JobProcess) -> None:
         while True:
@@ -386,7 +392,7 @@ class Churn:
 async def f15(lab: Lab, *, long: bool, short: bool) -> Seen:
     people = ("muter", "publisher", "returner")
     async with Meeting(lab, people=people) as meeting:
-        churn = Churn(meeting=meeting)
+        churn = Churn(meeting=meeting, share=SHORT if short else 1.0)
         await meeting.start()
         await meeting.until_state("live")
         muter, publisher, returner = meeting.speakers
