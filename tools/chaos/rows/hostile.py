@@ -188,7 +188,7 @@ class Phase:
 @row(
     "F21",
     fault="one participant named like an agent: 1000 data messages/s, forged captions and states, 64 KiB of attributes",
-    expected="nothing accepted as another's; captions go on, ≤ 250 ms late; worker CPU ≤ +40 % of a core; stop is obeyed",
+    expected="nothing accepted as another's; captions go on, ≤ 250 ms late; worker CPU ≤ +40 % of a core; stop obeyed",
 )
 async def f21(lab: Lab, *, long: bool, short: bool) -> Seen:
     seconds = 6 if short else 60 if long else 12
