@@ -1,50 +1,20 @@
 """Somebody sends everybody a thousand data messages a second."""
 
-import asyncio
-import os
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from tests.support.clips import at_level, clip, silence
-from tests.support.livekit import ROOT, LiveKitServer
+from tests.support.livekit import LiveKitServer
 from tests.support.people import Speaker, Viewer
 from tests.support.stt_double import SttDouble
 from tools.chaos import hostile_client
-from tools.chaos.rows.hostile import user_data_dropped
+from tools.chaos.rows.hostile import hostile, user_data_dropped
 
 SENTENCE = at_level(clip("slt"), 30_000)[: 4 * 16_000]
-
-
-@asynccontextmanager
-async def flood(server: LiveKitServer, room: str, victim: Speaker) -> AsyncIterator[None]:
-    """For the length of the block, from its first message on."""
-    assert victim.publication is not None
-    token = server.token(room, "mallory", can_update_own_metadata=True)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", hostile_client.__name__, server.url, token),
-        *(victim.identity, victim.publication.sid),
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}"},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        assert process.stdout is not None
-        async with asyncio.timeout(20):
-            while int(await process.stdout.readline()) < 1_000:
-                pass
-        yield
-    finally:
-        process.kill()
-        await process.wait()
 
 
 async def test_under_a_flood_of_data_messages_every_word_of_the_engine_arrives(
     livekit_server: LiveKitServer, room_name: str, live_room: Viewer, engine: SttDouble
 ) -> None:
     with user_data_dropped():  # by this process, which has several people in it
-        async with Speaker(livekit_server, room_name, "ada") as ada, flood(livekit_server, room_name, ada):
+        async with Speaker(livekit_server, room_name, "ada") as ada, hostile(livekit_server, room_name, ada):
             await ada.say(SENTENCE)
             await ada.say(silence(1.0))
             await live_room.until(lambda viewer: genuine(viewer) and engine.utterances[-1].done_at)

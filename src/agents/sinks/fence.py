@@ -1,15 +1,18 @@
-"""When a job may publish: told to speak, and sure that its lease is still its own. No I/O.
+"""When a job may publish: told to speak, and sure that its lease is still its own.
 
 A job whose loop stood still (a stopped process, a starved machine) may have lost its lease meanwhile. It
 publishes nothing until a heartbeat that held a report made after the stall has been answered. Heartbeats
 that merely fail close nothing: nobody can claim the lease while the backend is away.
 """
 
+import asyncio
+
 from contract.names import JOB_SILENT_AFTER_S
 
 STALL_S = 1.5
 UNREPORTED_S = JOB_SILENT_AFTER_S - 0.1
 """Without a report for so long the worker is about to call the job lost, even if each stall was shorter."""
+POLL_S = 0.05
 
 
 class Fence:
@@ -45,3 +48,8 @@ class Fence:
         """Whether to publish now; looks at the time itself, as a stalled loop may run us before any timer."""
         self.beat(now=now)
         return self._is_told_to_speak and self._opens_at_report is None
+
+    async def opens(self) -> None:
+        """Until it is open by the running loop's clock."""
+        while not self.is_open(now=asyncio.get_running_loop().time()):  # noqa: ASYNC110 - it also closes by time
+            await asyncio.sleep(POLL_S)

@@ -12,7 +12,6 @@ from contract.status import Status
 SEND_TIMEOUT_S = 2.0
 RETRY_AFTER_S = 0.2
 TRIES = 5
-FENCE_POLL_S = 0.05
 NEWCOMERS_LIMIT = 1_000
 
 logger = logging.getLogger(__name__)
@@ -46,8 +45,7 @@ class RoomStatus:
         failures = 0
         while True:
             await self._has_work.wait()
-            while not self._fence.is_open(now=asyncio.get_running_loop().time()):  # noqa: ASYNC110 - it also closes by time
-                await asyncio.sleep(FENCE_POLL_S)
+            await self._fence.opens()
             self._has_work.clear()
             failures = 0 if await self._all_are_told() else (failures + 1) % TRIES
             if failures:

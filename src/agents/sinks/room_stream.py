@@ -15,7 +15,6 @@ from contract.segments import Segment
 SEND_TIMEOUT_S = 2.0
 RETRY_AFTER_S = 0.2
 GIVE_UP_FINAL_AFTER_S = 10.0
-FENCE_POLL_S = 0.05
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +49,7 @@ class RoomStream:
                 self._filled.clear()
                 await self._filled.wait()
             elif not self._fence.is_open(now=loop.time()):
-                await self._fence_opens()
+                await self._fence.opens()
             elif segment := self._outbox.take(now=loop.time()):
                 self._has_room.set()
                 await self._send(segment)
@@ -72,11 +71,7 @@ class RoomStream:
                 logger.warning("a final could not be sent", extra={"segment_id": segment.id})
                 return
             await asyncio.sleep(RETRY_AFTER_S)
-            await self._fence_opens()  # however long that takes, it is tried once more
-
-    async def _fence_opens(self) -> None:
-        while not self._fence.is_open(now=asyncio.get_running_loop().time()):  # noqa: ASYNC110 - it also closes by time
-            await asyncio.sleep(FENCE_POLL_S)
+            await self._fence.opens()  # however long that takes, it is tried once more
 
     async def _is_sent(self, segment: Segment) -> bool:
         try:

@@ -16,7 +16,6 @@ from backend.errors import LiveKitUnavailable
 from backend.keeper.turns import note_livekit
 from backend.leases import placement
 from backend.leases import services as leases
-from backend.leases.heartbeats import stands_by
 from backend.leases.models import Session
 from contract.names import HEARTBEAT_STALE_AFTER_S
 from contract.status import Reason, State
@@ -107,7 +106,9 @@ def judge(
 
 def _when_claimed(session: Session, room: RoomNow, workers: Workers, now: datetime.datetime) -> Verdict:
     if workers.judged and _is_lost(session, room, now):
-        return Verdict(action=Action.PROMOTE) if stands_by(session, now) else _replace(Reason.WORKER_LOST)
+        return (
+            Verdict(action=Action.PROMOTE) if leases.stands_by(session, now) else _replace(Reason.WORKER_LOST)
+        )
     if session.worker in workers.draining and workers.can_take and _lacks_standby(session, workers, now):
         return Verdict(action=Action.STAND_BY)
     return Verdict(action=Action.TIDY) if session.has_ghosts else NOTHING
@@ -121,7 +122,7 @@ def _is_lost(session: Session, room: RoomNow, now: datetime.datetime) -> bool:
 
 def _lacks_standby(session: Session, workers: Workers, now: datetime.datetime) -> bool:
     if session.standby_worker:
-        return workers.judged and not stands_by(session, now)
+        return workers.judged and not leases.stands_by(session, now)
     asked_at = session.standby_dispatched_at
     return asked_at is None or (workers.judged and _age_s(asked_at, now) > CLAIM_WITHIN_S)
 
@@ -147,7 +148,7 @@ def keep(*, workers_judged: bool, may_go_on: Callable[[], bool] = lambda: True) 
     workers = Workers(
         judged=workers_judged,
         draining=frozenset(leases.draining_workers()),
-        can_take=leases.why_nobody_can_take_it(leases.live_workers()) is None,
+        can_take=leases.why_nobody_can_take_it() is None,
     )
     for session in sessions:
         if not may_go_on():

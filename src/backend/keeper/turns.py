@@ -32,4 +32,6 @@ def is_my_turn(holder: str) -> bool:
 
 def note_livekit(*, is_lost: bool) -> bool:
     """Whether this is news, to whichever keeper it was that looked before."""
-    return KeeperTurn.objects.filter(pk=1, livekit_lost=not is_lost).update(livekit_lost=is_lost) == 1
+    otherwise = KeeperTurn.objects.filter(pk=1, livekit_lost=not is_lost)
+    # Read first: this is asked in every round, and a write would take SQLite's one lock each time.
+    return otherwise.exists() and otherwise.update(livekit_lost=is_lost) == 1

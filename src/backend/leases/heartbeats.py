@@ -13,7 +13,6 @@ from backend.leases import placement
 from backend.leases import services as leases
 from backend.leases.counters import TIME_TO_LIVE
 from backend.leases.models import Session, Worker
-from contract.names import HEARTBEAT_STALE_AFTER_S
 from contract.shapes import from_value
 from contract.status import Reason, State
 from contract.workers import HeardUntil, HeartbeatAnswer, JobCommand, JobReport, Order, WorkerHeartbeat
@@ -33,7 +32,7 @@ def record_heartbeat(*, name: str, heartbeat: WorkerHeartbeat) -> HeartbeatAnswe
             "engines": list(heartbeat.engines),
         },
     )
-    others_can = functools.cache(lambda: leases.why_nobody_can_take_it(leases.live_workers()) is None)
+    others_can = functools.cache(lambda: leases.why_nobody_can_take_it() is None)
     commands = []
     for job in heartbeat.jobs:
         session = _session_of(name, job)
@@ -51,9 +50,7 @@ def record_heartbeat(*, name: str, heartbeat: WorkerHeartbeat) -> HeartbeatAnswe
 
 def _session_of(worker: str, job: JobReport) -> Session | None:
     """The session that this worker has claimed for this generation, if it still counts."""
-    session = (
-        Session.objects.filter(pk=_uuid(job.session), ended_at=None).exclude(state=State.STOPPING).first()
-    )
+    session = leases.wanted(pk=_uuid(job.session)).first()
     if session is None:
         return None
     holds = {session.generation: session.worker, session.standby_generation: session.standby_worker}
@@ -105,28 +102,15 @@ def _end(session: Session, job: JobReport, now: datetime.datetime) -> None:
     if not job.lost:
         if leases.end_session(session, state=State.FAILED, reason=job.reason):
             placement.note_failed(session)
-    elif not (stands_by(session, now) and leases.promote_standby(session)) and (
+    elif not (leases.stands_by(session, now) and leases.promote_standby(session)) and (
         successor := leases.next_generation(session, reason=Reason.WORKER_LOST)
     ):
         placement.announce(successor)
 
 
-def stands_by(session: Session, now: datetime.datetime) -> bool:
-    """Whether another agent is there to go on."""
-    at = session.standby_heartbeat_at
-    return (
-        session.standby_worker != ""
-        and at is not None
-        and (now - at).total_seconds() <= HEARTBEAT_STALE_AFTER_S
-    )
-
-
 def _held(session: Session) -> models.QuerySet[Session]:
     """The row, as long as the same worker holds it."""
-    rows = Session.objects.filter(
-        pk=session.pk, generation=session.generation, worker=session.worker, ended_at=None
-    )
-    return rows.exclude(state=State.STOPPING)
+    return leases.wanted(pk=session.pk, generation=session.generation, worker=session.worker)
 
 
 def _command(job: JobReport, order: Order, session: Session | None = None) -> JobCommand:

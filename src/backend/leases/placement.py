@@ -22,7 +22,7 @@ def place(session: Session, *, within_s: float = LIVEKIT_WITHIN_S) -> None:
 
     A dispatch that fails or is swallowed is the keeper's: it looks for a claim.
     """
-    if reason := leases.why_nobody_can_take_it(leases.live_workers()):
+    if reason := leases.why_nobody_can_take_it():
         if leases.note_waiting(session, reason):
             announce(session)
         return

@@ -6,7 +6,7 @@ still be stands in the filter, and the count of changed rows says who was first.
 
 import datetime
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from django.db import IntegrityError, models, transaction
 from django.db.models import Case, F, Max, Q, Value, When
@@ -65,14 +65,19 @@ def latest_session(room: str) -> Session | None:
     return active_session(room) or Session.objects.filter(room=room).order_by("-ended_at").first()
 
 
+def wanted(**of: object) -> models.QuerySet[Session]:
+    """Sessions that may (still) be served: active, and not being stopped."""
+    return Session.objects.filter(ended_at=None, **of).exclude(state=State.STOPPING)
+
+
 def is_wanted(session: Session) -> bool:
     """Whether this generation may (still) be served."""
-    return _same_life(session).exclude(state=State.STOPPING).exists()
+    return _same_wanted_life(session).exists()
 
 
 def note_waiting(session: Session, reason: Reason) -> bool:
     """No worker can take it now. False when that was known already."""
-    rows = _same_life(session).exclude(state=State.STOPPING)
+    rows = _same_wanted_life(session)
     return _change(
         rows.exclude(state=State.WAITING_FOR_WORKER, reason=reason),
         state=State.WAITING_FOR_WORKER,
@@ -82,11 +87,9 @@ def note_waiting(session: Session, reason: Reason) -> bool:
 
 def note_requested(session: Session) -> bool:
     """A worker can take it: about to be dispatched. False when another does that already."""
-    rows = _same_life(session).filter(worker="", dispatched_at=session.dispatched_at)
+    rows = _same_wanted_life(session).filter(worker="", dispatched_at=session.dispatched_at)
     now = timezone.now()
-    changed = _change(
-        rows.exclude(state=State.STOPPING), state=State.REQUESTED, reason=None, dispatched_at=now
-    )
+    changed = _change(rows, state=State.REQUESTED, reason=None, dispatched_at=now)
     if changed:
         session.dispatched_at = now
     return changed
@@ -94,7 +97,7 @@ def note_requested(session: Session) -> bool:
 
 def take_back(session: Session, *, reason: Reason) -> Session | None:
     """As `next_generation`, but only if nothing was heard of its worker since `session` was read."""
-    unheard = _same_life(session).filter(
+    unheard = _same_wanted_life(session).filter(
         worker=session.worker, heartbeat_at=session.heartbeat_at, dispatched_at=session.dispatched_at
     )
     return _next_generation(unheard, session, reason)
@@ -102,12 +105,12 @@ def take_back(session: Session, *, reason: Reason) -> Session | None:
 
 def next_generation(session: Session, *, reason: Reason) -> Session | None:
     """Take the lease from whoever holds it. None when somebody else did, or when the session has ended."""
-    return _next_generation(_same_life(session), session, reason)
+    return _next_generation(_same_wanted_life(session), session, reason)
 
 
 def _next_generation(rows: models.QuerySet[Session], session: Session, reason: Reason) -> Session | None:
     changed = _change(
-        rows.exclude(state=State.STOPPING),
+        rows,
         generation=Greatest("generation", "standby_generation") + 1,
         **NO_STANDBY,
         heard_until=None,
@@ -133,7 +136,7 @@ def begin_stop(
 
     False when it is being stopped already; if not, `charge` is called, and may refuse.
     """
-    rows = Session.objects.filter(pk=session.pk, ended_at=None).exclude(state=State.STOPPING)
+    rows = wanted(pk=session.pk)
     with transaction.atomic():
         # An agent that has joined ends when it is removed; of one that is still joining its worker must say so.
         changed = _change(
@@ -154,7 +157,7 @@ def change_language(session: Session, language: str, *, charge: Callable[[], Non
 
     False when nothing changes, or the session is ending; if not, `charge` is called, and may refuse.
     """
-    rows = Session.objects.filter(pk=session.pk, ended_at=None).exclude(state=State.STOPPING)
+    rows = wanted(pk=session.pk)
     with transaction.atomic():
         if not _change(rows.exclude(language=language), language=language):
             return False
@@ -207,7 +210,7 @@ def end_meeting(*, room: str, room_sid: str, reason: Reason) -> None:
 
 def claim(*, session_id: uuid.UUID, generation: int, worker: str) -> tuple[Session, int]:
     """The lease is `worker`'s; also the first sequence it may give out. Asking twice is answered twice."""
-    rows = Session.objects.filter(pk=session_id, ended_at=None).exclude(state=State.STOPPING)
+    rows = wanted(pk=session_id)
     speaks = rows.filter(Q(worker="") | Q(worker=worker), generation=generation)
     stands_by = rows.filter(Q(standby_worker="") | Q(standby_worker=worker), standby_generation=generation)
     if generation < 1 or not (speaks.exists() or stands_by.exists()):
@@ -233,14 +236,14 @@ def claim(*, session_id: uuid.UUID, generation: int, worker: str) -> tuple[Sessi
 
 def open_standby(session: Session) -> Session | None:
     """The next generation may be claimed while this one still speaks. None when somebody was first."""
-    rows = _same_life(session).filter(
+    rows = _same_wanted_life(session).filter(
         worker=session.worker,
         standby_generation=session.standby_generation,
         standby_worker=session.standby_worker,
         standby_heartbeat_at=session.standby_heartbeat_at,
     )
     changed = _change(
-        rows.exclude(state=State.STOPPING),
+        rows,
         **NO_STANDBY
         | {
             "standby_generation": max(session.generation, session.standby_generation) + 1,
@@ -254,9 +257,11 @@ def open_standby(session: Session) -> Session | None:
 
 def promote_standby(session: Session) -> bool:
     """The agent that stood by is the one that speaks. False when there is none that a worker has claimed."""
-    rows = _same_life(session).filter(standby_generation=session.standby_generation, standby_generation__gt=0)
+    rows = _same_wanted_life(session).filter(
+        standby_generation=session.standby_generation, standby_generation__gt=0
+    )
     return _change(
-        rows.exclude(standby_worker="").exclude(state=State.STOPPING),
+        rows.exclude(standby_worker=""),
         generation=F("standby_generation"),
         worker=F("standby_worker"),
         heartbeat_at=F("standby_heartbeat_at"),
@@ -265,6 +270,16 @@ def promote_standby(session: Session) -> bool:
         reason=None,
         has_ghosts=True,
         **NO_STANDBY,
+    )
+
+
+def stands_by(session: Session, now: datetime.datetime) -> bool:
+    """Whether another agent is there to go on."""
+    at = session.standby_heartbeat_at
+    return (
+        session.standby_worker != ""
+        and at is not None
+        and (now - at).total_seconds() <= HEARTBEAT_STALE_AFTER_S
     )
 
 
@@ -292,12 +307,12 @@ def forget_old_workers() -> None:
     Worker.objects.filter(heartbeat_at__lt=_seconds_ago(WORKER_FORGOTTEN_AFTER_S)).delete()
 
 
-def why_nobody_can_take_it(workers: Iterable[Worker]) -> Reason | None:
+def why_nobody_can_take_it() -> Reason | None:
     """None: somebody can."""
-    known = list(workers)
-    if not known:
+    workers = live_workers()
+    if not workers:
         return Reason.NO_WORKER
-    return Reason.AT_CAPACITY if all(has_no_room(worker) for worker in known) else None
+    return Reason.AT_CAPACITY if all(has_no_room(worker) for worker in workers) else None
 
 
 def has_no_room(worker: Worker | None) -> bool:
@@ -314,6 +329,10 @@ def _first_sequence(session: Session, generation: int) -> int:
 
 def _same_life(session: Session) -> models.QuerySet[Session]:
     return Session.objects.filter(pk=session.pk, generation=session.generation, ended_at=None)
+
+
+def _same_wanted_life(session: Session) -> models.QuerySet[Session]:
+    return wanted(pk=session.pk, generation=session.generation)
 
 
 def _change(rows: models.QuerySet[Session], **values: object) -> bool:

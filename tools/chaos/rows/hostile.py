@@ -20,8 +20,8 @@ from livekit.rtc._proto.ffi_pb2 import FfiEvent
 
 from contract.names import AGENT_IDENTITY_PREFIX
 from tests.support import clips
-from tests.support.livekit import ROOT
-from tests.support.people import Caption
+from tests.support.livekit import ROOT, LiveKitServer
+from tests.support.people import Caption, Speaker
 from tools.chaos import hostile_client
 from tools.chaos.lab import Lab, subtitles_path
 from tools.chaos.meeting import Meeting
@@ -196,7 +196,7 @@ async def f21(lab: Lab, *, long: bool, short: bool) -> Seen:
             name = await asyncio.to_thread(lab.subtitles_of, meeting.room)
             worker = lab.process(name or "")
             quiet = await _phase(meeting, worker, seconds)
-            async with hostile(lab, meeting) as sent:
+            async with hostile(lab.livekit, meeting.room, meeting.speakers[0]) as sent:
                 noisy = await _phase(meeting, worker, seconds)
                 await meeting.stop()
                 stopped_s = await seconds_until(lambda: _has_no_agent(lab, meeting.room), timeout_s=10)
@@ -239,14 +239,13 @@ def user_data_dropped() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def hostile(lab: Lab, meeting: Meeting) -> AsyncIterator[list[int]]:
+async def hostile(server: LiveKitServer, room: str, victim: Speaker) -> AsyncIterator[list[int]]:
     """In the room for the length of the block; how many messages it had sent, second by second."""
-    victim = meeting.speakers[0]
     assert victim.publication is not None
     identity = f"{AGENT_IDENTITY_PREFIX}{'0' * 32}-1"
-    token = lab.livekit.token(meeting.room, identity, can_update_own_metadata=True)
+    token = server.token(room, identity, can_update_own_metadata=True)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", hostile_client.__name__, lab.livekit.url, token),
+        *(sys.executable, "-m", hostile_client.__name__, server.url, token),
         *(victim.identity, victim.publication.sid),
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}"},
