@@ -25,7 +25,7 @@ format: python ## rewrite the Python files in the house style
 	@.venv/bin/python -m ruff check --fix-only --quiet src tests tools
 	@.venv/bin/python -m ruff format --quiet src tests tools
 
-bench: python ## measure recognition, latency, CPU, memory, starts and reads
+bench: python ## compare cost, latency and integrity with a reference (BENCH=all: recognition, starts, paint, too)
 	@exec $(PYTHON) -m tools.checks bench
 
 chaos: python ## inject faults while people talk, promised against seen (LONG=1: the long forms)
@@ -36,10 +36,12 @@ admin: python ## create the first superuser of the local database
 
 lock: python ## pin what pyproject.toml asks for (LOCK_FLAGS=--upgrade: the newest)
 	@$(PYTHON) -m tools.installation dev
-	$(LOCK) --all-extras --output-file requirements/dev.txt
-	$(LOCK) $(CONSISTENT) --extra backend --extra agents --extra speech --extra local --output-file requirements/run.txt
+	$(LOCK) --extra backend --extra agents --extra engines --extra speech --extra local --extra dev --output-file requirements/dev.txt
+	$(LOCK) $(CONSISTENT) --all-extras --output-file requirements/bench.txt
+	$(LOCK) $(CONSISTENT) --extra backend --extra agents --extra engines --extra speech --extra local --output-file requirements/run.txt
 	$(LOCK) $(CONSISTENT) --extra backend --output-file requirements/backend.txt
 	$(LOCK) $(CONSISTENT) --extra agents --output-file requirements/agents.txt
+	$(LOCK) $(CONSISTENT) --extra agents --extra engines --output-file requirements/agents-engines.txt
 	$(LOCK) $(CONSISTENT) --extra speech --output-file requirements/speech.txt
 
 python:

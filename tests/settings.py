@@ -7,6 +7,7 @@ from pathlib import Path
 os.environ.setdefault("DJANGO_ENV", "local")
 os.environ.setdefault("DJANGO_SECRET_KEY", "test-django-secret-" + "x" * 32)
 os.environ.setdefault("INTERNAL_API_SECRET", "test-internal-secret-" + "x" * 32)
+os.environ.setdefault("API_KEY_ENCRYPTION_KEY", "test-encryption-passphrase-" + "x" * 32)
 os.environ.setdefault("LIVEKIT_API_KEY", "testkey")
 os.environ.setdefault("LIVEKIT_API_SECRET", "test-secret-" + "x" * 32)
 

@@ -7,6 +7,7 @@ from agents.runtime import settings as agents_settings
 from backend import error_responses, errors
 from backend.config.settings import env
 from contract import names
+from contract.engines import CATALOGUE
 from speech import settings as speech_settings
 from tools import local_settings
 
@@ -49,6 +50,23 @@ def test_no_setting_of_the_backend_is_read_past_the_table() -> None:
     read = set(re.findall(r"(?:env(?:\.\w+)?|secret)\(\s*\"([A-Z_]+)\"", source))
 
     assert read == set(env.scheme)
+
+
+def test_every_engine_has_a_page_that_says_the_same_things_as_the_others() -> None:
+    index = (DOCS / "how-to/engines.md").read_text()
+    pages = dict(re.findall(r"^\| `(\w+)` \| \[[^]]+\]\(([^)]+)\)", index, flags=re.MULTILINE))
+
+    assert set(pages) == set(CATALOGUE)
+    for page in pages.values():
+        headings = re.findall(r"^## (.+)$", (DOCS / "how-to" / page).read_text(), flags=re.MULTILINE)
+        assert headings == [
+            "What you need",
+            "Set it up",
+            "What it can do",
+            "What it costs",
+            "When it fails",
+            "What was tested how",
+        ], page
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

@@ -24,6 +24,8 @@ FRONTEND = ROOT / "src/frontend"
 LOCAL_BIN = ROOT / ".local/bin"
 STAMPS = ROOT / ".local/stamps"
 
+CONTAINED = {"dev": ("run",), "bench": ("dev", "run")}
+
 # 1.13.4 and later cannot be had by `go install`: an untagged dependency or replace directives.
 LIVEKIT_VERSION = "1.13.3"
 LIVEKIT_MODULE = f"github.com/livekit/livekit-server/cmd/server@v{LIVEKIT_VERSION}"
@@ -51,7 +53,7 @@ def installing() -> Iterator[None]:
 
 
 def install_python_packages(name: str) -> None:
-    """`name` is a file of requirements/: `run`, or `dev`, which contains it."""
+    """`name` is a file of requirements/: `run`, `dev`, which contains it, or `bench`, which contains both."""
     if not VENV_PYTHON.exists():
         say("Creating .venv")
         _create_venv()
@@ -65,8 +67,8 @@ def install_python_packages(name: str) -> None:
         failure="pip could not install the Python packages",
     )
     (VENV / f"{name}.installed").write_text(wanted)
-    if name == "dev":
-        (VENV / "run.installed").write_text(_digest([ROOT / "requirements/run.txt"]))
+    for contained in CONTAINED.get(name, ()):
+        (VENV / f"{contained}.installed").write_text(_digest([ROOT / f"requirements/{contained}.txt"]))
 
 
 def install_livekit() -> Path:

@@ -1,6 +1,5 @@
 """What `make run` is told, and what its processes are told. Standard library only."""
 
-import base64
 import json
 import os
 import secrets
@@ -54,6 +53,10 @@ class LocalSettings:
     @property
     def database(self) -> Path:
         return self.data_dir / "db.sqlite3"
+
+    @property
+    def export_dir(self) -> Path:
+        return self.data_dir / "exports"
 
     @property
     def livekit_config(self) -> Path:
@@ -145,12 +148,14 @@ def process_environment(settings: LocalSettings, caller: Mapping[str, str]) -> d
         **generated,
         "DJANGO_ENV": "local",
         "DATABASE_URL": f"sqlite:///{settings.database}",
+        "EXPORT_DIR": str(settings.export_dir),
         "LIVEKIT_URL": settings.livekit_url,
         "LIVEKIT_SERVES_ONLY_US": "true" if settings.starts_livekit else "false",
         "BACKEND_URL": settings.backend_url,
         "SPEECH_URL": settings.speech_url,
         "SPEECH_HOST": "127.0.0.1",
         "LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE": "0",
+        "TRANSCRIPT_SPOOL_DIR": str(settings.data_dir / "spool"),
     }
     return {
         **defaults,
@@ -212,7 +217,6 @@ def _keys(data_dir: Path) -> dict[str, str]:
 def _new_keys() -> Iterator[tuple[str, str]]:
     yield "DJANGO_SECRET_KEY", secrets.token_urlsafe(48)
     yield "INTERNAL_API_SECRET", secrets.token_urlsafe(48)
-    # The form Fernet wants.
-    yield "API_KEY_ENCRYPTION_KEY", base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    yield "API_KEY_ENCRYPTION_KEY", secrets.token_urlsafe(48)
     yield "LIVEKIT_API_KEY", f"API{secrets.token_hex(8)}"
     yield "LIVEKIT_API_SECRET", secrets.token_urlsafe(48)

@@ -8,15 +8,35 @@ from urllib.parse import quote
 import aiohttp
 import jwt
 
-from agents.runtime.errors import AtCapacity, BackendLost, ClaimStale, TheirFault
+from agents.runtime.errors import (
+    AtCapacity,
+    BackendLost,
+    ClaimStale,
+    SegmentsRefused,
+    SessionUnknown,
+    TheirFault,
+)
 from contract import names, shapes
 from contract.dispatch import DispatchMetadata
+from contract.engines import (
+    EnginesCause,
+    EnginesRequest,
+    EngineTestOutcome,
+    EngineTestTask,
+    SessionEngines,
+)
 from contract.errors import ContractError
+from contract.segments import Segment
+from contract.transcripts import SegmentsAnswer, SegmentsBatch
 from contract.workers import ClaimAnswer, ClaimRequest, HeartbeatAnswer, WorkerHeartbeat
 
 HEARTBEAT_TIMEOUT_S = 1.5
 """Less than half of HEARTBEAT_STALE_AFTER_S, so that one lost answer does not lose a lease."""
 CLAIM_TIMEOUT_S = 2.5
+TEST_TIMEOUT_S = 2.5
+SEGMENTS_TIMEOUT_S = 5.0
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+"""To a heartbeat: what people wish and post, in every room of this worker."""
 TOKEN_TTL_S = 30
 
 T = TypeVar("T")
@@ -58,13 +78,61 @@ class BackendApi:
             return _parsed(ClaimAnswer, text)
         raise _refusal(status)
 
+    async def take_engine_test(self, test: str) -> EngineTestTask | None:
+        """None: another worker has it, or it is over. Raises BackendLost."""
+        path = names.PATH_ENGINE_TEST_TAKE.format(test=quote(test, safe=""))
+        status, text = await self._post(path, None, timeout_s=TEST_TIMEOUT_S)
+        if status == 409:
+            return None
+        if status != 200:
+            raise BackendLost("an engine test was not given as agreed")
+        return _parsed(EngineTestTask, text)
+
+    async def engine_tested(self, test: str, outcome: EngineTestOutcome) -> None:
+        """Raises BackendLost; what comes too late is not wanted any more, and that is no fault."""
+        path = names.PATH_ENGINE_TEST.format(test=quote(test, safe=""))
+        status, _ = await self._post(path, outcome, timeout_s=TEST_TIMEOUT_S)
+        if status not in (200, 409):
+            raise BackendLost("an engine test's outcome was refused")
+
+    async def engines(self, *, session: str, generation: int, cause: EnginesCause) -> SessionEngines | None:
+        """With keys. None: a backend that is older than this question. Raises ClaimStale, AtCapacity, BackendLost."""
+        path = names.PATH_ENGINES.format(session=quote(session, safe=""))
+        status, text = await self._post(
+            path, EnginesRequest(generation=generation, cause=cause), timeout_s=CLAIM_TIMEOUT_S
+        )
+        if status == 404:
+            return None
+        if status != 200:
+            raise _refusal(status)
+        engines = _parsed(SessionEngines, text)
+        if (engines.session, engines.generation) != (session, generation):
+            raise BackendLost("the backend's answer is about another session")
+        return engines
+
+    async def segments(
+        self, *, session: str, generation: int, segments: tuple[Segment, ...]
+    ) -> SegmentsAnswer:
+        """Hand in finals. Raises SessionUnknown, SegmentsRefused, BackendLost."""
+        path = names.PATH_SEGMENTS.format(session=quote(session, safe=""))
+        batch = SegmentsBatch(generation=generation, segments=segments)
+        status, text = await self._post(path, batch, timeout_s=SEGMENTS_TIMEOUT_S)
+        # An older backend, and a proxy that is set up wrongly, say 404 of everything.
+        if status == 404 and names.CODE_TRANSCRIPT_ABSENT.encode() in text:
+            raise SessionUnknown("the backend does not know this session")
+        if status in (400, 413):  # a hundred long ones are more than a body may hold
+            raise SegmentsRefused("the backend does not take these finals")
+        if status != 200:
+            raise BackendLost("finals were not taken as agreed")
+        return _parsed(SegmentsAnswer, text)
+
     async def _post(self, path: str, body: Any, *, timeout_s: float) -> tuple[int, bytes]:
         assert self._session is not None
         headers = {"Authorization": f"Bearer {self._token()}", "Content-Type": "application/json"}
         try:
             async with self._session.post(
                 f"{self._base_url}{path}",
-                data=shapes.to_json(body).encode(),
+                data=b"{}" if body is None else shapes.to_json(body).encode(),
                 headers=headers,
                 timeout=aiohttp.ClientTimeout(total=timeout_s),
                 allow_redirects=False,
@@ -89,6 +157,6 @@ def _refusal(status: int) -> TheirFault:
 
 def _parsed(shape: type[T], text: bytes) -> T:
     try:
-        return shapes.from_json(shape, text)
+        return shapes.from_json(shape, text, max_chars=MAX_ANSWER_BYTES)
     except ContractError as error:
         raise BackendLost("the backend's answer is not the agreed shape") from error

@@ -1,11 +1,14 @@
-"""JSON bodies: bounded, and never an error of ours whatever they hold."""
+"""JSON bodies and queries: bounded, and never an error of ours whatever they hold."""
 
 import json
+import uuid
 from collections.abc import Mapping
 from typing import IO, Any
 
 from rest_framework import exceptions, parsers, serializers
 from rest_framework.request import Request
+
+from backend.errors import InvalidQuery
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -32,6 +35,33 @@ class Text(serializers.CharField):
         return str(super().to_internal_value(data))
 
 
+class Flag(serializers.BooleanField):
+    """True or false, and nothing that could be made into one."""
+
+    def to_internal_value(self, data: object) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
+class Number(serializers.IntegerField):
+    """A whole number, and nothing that could be made into one."""
+
+    def to_internal_value(self, data: object) -> int:
+        if not isinstance(data, int) or isinstance(data, bool):
+            self.fail("invalid")
+        return int(super().to_internal_value(data))
+
+
+class Uuid(serializers.UUIDField):
+    """As a string; a number could be made into one too."""
+
+    def to_internal_value(self, data: object) -> uuid.UUID:
+        if not isinstance(data, str):
+            self.fail("invalid", value="")
+        return uuid.UUID(str(super().to_internal_value(data)))
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(name)
 
@@ -40,4 +70,12 @@ def parsed(serializer: type[serializers.Serializer[Any]], request: Request) -> d
     """The body as the serializer's fields. Raises ValidationError, which clients see as `invalid_body`."""
     form = serializer(data=request.data)
     form.is_valid(raise_exception=True)
+    return dict(form.validated_data)
+
+
+def asked(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
+    """The query's parameters as the serializer's fields. Raises InvalidQuery."""
+    form = serializer(data=request.query_params)
+    if not form.is_valid():
+        raise InvalidQuery
     return dict(form.validated_data)

@@ -7,13 +7,22 @@ from typing import Any
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import Error as DatabaseProblem
 from django.http import Http404
-from rest_framework import exceptions
+from rest_framework import exceptions, serializers
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
 
 from backend.errors import AppError, DatabaseUnavailable, InvalidBody, RoomForbidden, TokenRefused
 
 logger = logging.getLogger(__name__)
+
+
+class ErrorOut(serializers.Serializer):  # type: ignore[type-arg]
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+REFUSALS = dict.fromkeys((400, 401, 403, 404, 429, 503), ErrorOut)
+"""Of what takes a room token, for the API's documentation."""
 
 
 def response_of(error: AppError) -> Response:

@@ -14,7 +14,8 @@ class Segment:
     """One revision of one stretch of one participant's speech.
 
     `text` is the whole segment so far. `sequence` orders segments within the meeting and, like `start_ms`
-    (UTC epoch), is fixed at the first interim; `end_ms` grows. `id` is a UUID, `language` BCP 47.
+    (UTC epoch), is fixed at the first interim; `end_ms` grows. `id` is a UUID, `language` BCP 47. Two that people and
+    the agent began at once may have one sequence: the earlier start comes first.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Segment:
     engine: str
     text: str
     is_backlog: bool = False
+    is_corrected: bool = False
 
     def to_attributes(self) -> dict[str, str]:
         """Attributes of the text stream that carries `text`."""
@@ -48,6 +50,8 @@ class Segment:
         }
         if self.is_backlog:
             attributes[names.ATTRIBUTE_BACKLOG] = "true"
+        if self.is_corrected:
+            attributes[names.ATTRIBUTE_CORRECTED] = "true"
         return attributes
 
     @classmethod
@@ -81,4 +85,5 @@ class Segment:
             engine=wanted(names.ATTRIBUTE_ENGINE),
             text=text,
             is_backlog=attributes.get(names.ATTRIBUTE_BACKLOG) == "true",
+            is_corrected=attributes.get(names.ATTRIBUTE_CORRECTED) == "true",
         )

@@ -3,6 +3,8 @@
 import enum
 from dataclasses import dataclass
 
+from contract.transcripts import Transcript
+
 
 class State(enum.StrEnum):
     """The life of a session, as REST, the status topic and the page name it."""
@@ -41,3 +43,4 @@ class Status:
     language: str
     behind_ms: int | None = None
     reason: Reason | None = None
+    transcript: Transcript = Transcript.OFF

@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from tests.support.backend_double import BackendDouble, Lease
+from tests.support.backend_double import BackendDouble, Lease, SegmentsScript
 from tests.support.livekit import LiveKitServer
 from tests.support.people import Viewer
 from tests.support.stt_double import SttDouble
@@ -37,6 +37,14 @@ def running_worker(
         name="shared",
     ) as worker:
         yield worker
+
+
+@pytest.fixture
+def backend(backend_server: BackendDouble) -> Iterator[BackendDouble]:
+    """It takes finals, until the test says otherwise."""
+    backend_server.segments = SegmentsScript()
+    yield backend_server
+    backend_server.segments = SegmentsScript()
 
 
 @pytest.fixture

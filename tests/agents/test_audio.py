@@ -78,6 +78,7 @@ def test_seconds_of_an_engine_stream_lead_back_to_the_track() -> None:
     assert sent.end_of(1.0) == 150
     assert sent.end_of(2.0) == 550
     assert sent.end_of(99.0) == 550
+    assert sent.end_of(-1.0) == sent.end_of(float("nan")) == sent.end_of(float("inf")) == 100
 
 
 def passage(first: int, count: int, *, begins: bool = False, ends: bool = False) -> Passage:
@@ -86,6 +87,15 @@ def passage(first: int, count: int, *, begins: bool = False, ends: bool = False)
 
 def taken(audio: Unconfirmed) -> list[int]:
     return [piece.number for piece in iter(audio.take, None)]
+
+
+def test_each_frames_time_in_an_engine_stream_leads_back_to_just_that_frame() -> None:
+    sent = SentAudio()
+    for number in range(1000):
+        sent.sent(2 * number)
+
+    assert [sent.end_of(n * 0.02) - 1 for n in range(1, 1000)] == [2 * (n - 1) for n in range(1, 1000)]
+    assert [sent.frame_at(n * 0.02) for n in range(1000)] == [2 * n for n in range(1000)]
 
 
 def test_what_no_final_has_confirmed_is_given_again() -> None:
@@ -122,12 +132,20 @@ def test_an_utterance_cut_short_still_gets_its_end() -> None:
     assert last.ends and last.frame.size == 0
 
 
-def test_audio_too_old_to_be_shown_is_forgotten() -> None:
+def test_audio_that_a_final_covers_is_not_given_again_and_none_is_passed_over() -> None:
     audio = Unconfirmed()
     audio.add(passage(0, 50, begins=True))
+    for _ in range(30):
+        audio.take()
 
-    audio.forget_before(20)
-    assert taken(audio) == list(range(20, 50))
+    audio.confirm_before(20)
+    assert audio.is_owed
+    audio.confirm_before(40)  # more than this stream was given: an engine may say what it likes
+    assert not audio.is_owed
+    assert taken(audio) == list(range(30, 50))
+    audio.rewind()
+    assert taken(audio) == list(range(30, 50))
+    assert audio.dropped_frames == 0
 
 
 def test_audio_that_went_before_its_utterance_was_confirmed_is_noticed_once() -> None:
@@ -138,7 +156,7 @@ def test_audio_that_went_before_its_utterance_was_confirmed_is_noticed_once() ->
 
     assert audio.rewind()
     assert not audio.rewind()
-    audio.forget_before(10)
+    audio.add(passage(111, 1))
     assert audio.rewind()
 
 

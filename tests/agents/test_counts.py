@@ -4,11 +4,12 @@ import time
 from dataclasses import replace
 
 from agents.runtime.counts import LATENCY_BOUNDS_S, JobCounter, JobCounts, Latencies
-from agents.runtime.roster import Roster, Tick, key_of
+from agents.runtime.roster import Assignment, Roster, Tick, key_of
 from contract import shapes
+from contract.engines import SessionEngines
 from contract.segments import Segment
 from contract.status import Reason, State
-from contract.workers import ClaimAnswer, JobReport
+from contract.workers import ClaimAnswer, EngineAudio, JobReport
 
 
 def segment(*, ended_ms_ago: int = 100, is_final: bool = False, is_backlog: bool = False) -> Segment:
@@ -28,6 +29,11 @@ def segment(*, ended_ms_ago: int = 100, is_final: bool = False, is_backlog: bool
         text="hello",
         is_backlog=is_backlog,
     )
+
+
+def assigned(claim: ClaimAnswer) -> Assignment:
+    engines = SessionEngines(session=claim.session, generation=claim.generation, revision=1, chain=())
+    return Assignment(claim=claim, engines=engines)
 
 
 def claim(session: str) -> ClaimAnswer:
@@ -84,6 +90,20 @@ def test_engine_failures_are_counted_by_reason() -> None:
     assert (counts.engine_down, counts.engine_auth, counts.engine_full) == (2, 1, 1)
 
 
+def test_audio_is_counted_for_each_engine_that_answered() -> None:
+    counter = JobCounter()
+    counter.audio(engine="deepgram", has_worked=True, sent_ms=300, dropped_ms=0)
+    counter.audio(engine="embedded", has_worked=True, sent_ms=50, dropped_ms=20)
+    counter.audio(engine="deepgram", has_worked=False, sent_ms=9000, dropped_ms=0)
+    counter.audio(engine="deepgram", has_worked=True, sent_ms=700, dropped_ms=0)
+
+    assert counter.engine_audio == (
+        EngineAudio(engine="deepgram", audio_ms=1000),
+        EngineAudio(engine="embedded", audio_ms=50),
+    )
+    assert (counter.counts.audio_sent_ms, counter.counts.audio_dropped_ms) == (10_050, 20)
+
+
 def test_the_worker_sums_its_jobs_and_keeps_what_those_that_ended_had_counted() -> None:
     roster, first, second = Roster(), claim("s-1"), claim("s-2")
     counter = JobCounter()
@@ -91,13 +111,13 @@ def test_the_worker_sums_its_jobs_and_keeps_what_those_that_ended_had_counted() 
         counter.sent(segment(is_final=True))
         counter.engine_failed(Reason.ENGINE_DOWN)
         if number == 1:
-            roster.claimed(first, now=0.0)
+            roster.claimed(assigned(first), now=0.0)
             roster.connected(key_of(first), now=0.0)
         if number != 2:  # one line is lost
             roster.heard(key_of(first), tick(first, number=number, counts=counter.counts), now=float(number))
     roster.gone(key_of(first))
     roster.answered(roster.reports(now=4.0))
-    roster.claimed(second, now=5.0)
+    roster.claimed(assigned(second), now=5.0)
     roster.connected(key_of(second), now=5.0)
     one = replace(JobCounts(), interims=Latencies().with_one(50))
     roster.heard(key_of(second), tick(second, number=1, counts=one), now=6.0)
@@ -109,7 +129,7 @@ def test_the_worker_sums_its_jobs_and_keeps_what_those_that_ended_had_counted() 
 def test_jobs_are_told_apart_by_state_and_the_silent_are_lost() -> None:
     roster, first, second = Roster(), claim("s-1"), claim("s-2")
     for one in (first, second):
-        roster.claimed(one, now=0.0)
+        roster.claimed(assigned(one), now=0.0)
         roster.connected(key_of(one), now=0.0)
     roster.heard(key_of(first), tick(first, number=1, counts=JobCounts()), now=9.5)
 

@@ -6,6 +6,7 @@ import time
 import pytest
 from livekit import api
 
+from agents.stt.registry import installed_engines
 from contract.status import Reason, State
 from contract.workers import Order
 from tests.support.backend_double import BackendDouble, Lease
@@ -270,6 +271,28 @@ async def test_an_encrypted_room_is_refused_with_a_reason_and_not_transcribed(
     assert engine.tried == 0
 
 
+async def test_an_encrypted_microphone_among_others_is_told_and_ends_nobody_elses_captions(
+    livekit_server: LiveKitServer, room_name: str, engine: SttDouble, live_room: Viewer
+) -> None:
+    def is_told(viewer: Viewer, state: State, reason: Reason | None) -> bool:
+        return (viewer.notices[-1].status.state, viewer.notices[-1].status.reason) == (state, reason)
+
+    async with Speaker(livekit_server, room_name, "ada") as ada:
+        await ada.say(SENTENCE)
+        await live_room.next_final("ada")
+        async with Speaker(livekit_server, room_name, "eve", encryption_key=b"k" * 32) as eve:
+            await live_room.until(lambda v: is_told(v, State.DEGRADED, Reason.E2EE_ROOM))
+            await ada.unpublish()  # now every microphone is encrypted
+            await eve.say(SENTENCE)
+            await ada.publish()
+            await ada.say(SENTENCE)
+            await live_room.next_final("ada")
+        await live_room.until(lambda v: is_told(v, State.LIVE, None))
+
+    assert {c.sender for c in live_room.captions} == {"ada"}
+    assert State.FAILED not in {n.status.state for n in live_room.notices}
+
+
 async def test_an_engine_this_worker_does_not_have_is_no_silent_failure(
     livekit_server: LiveKitServer,
     running_worker: RunningWorker,
@@ -303,7 +326,7 @@ async def test_heartbeats_tell_what_the_worker_can_do_and_that_somebody_speaks(
     assert (told.heartbeat.capacity, told.heartbeat.draining, told.heartbeat.engines) == (
         8,
         False,
-        ("embedded",),
+        installed_engines(),
     )
     assert backend_server.refused_tokens == 0
     gaps = [b.at - a.at for a, b in zip(backend_server.told[-6:], backend_server.told[-5:], strict=False)]

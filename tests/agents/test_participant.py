@@ -1,73 +1,27 @@
 """A pipeline with an engine's plugin that does what LiveKit's interface allows a plugin to do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import math
+from collections.abc import AsyncIterator, Callable
 from itertools import count
 
 import numpy as np
 import pytest
-from livekit.agents import (
-    DEFAULT_API_CONNECT_OPTIONS,
-    NOT_GIVEN,
-    APIConnectionError,
-    APIConnectOptions,
-    LanguageCode,
-    NotGivenOr,
-    stt,
-    utils,
-)
 
 from agents.audio.pcm import FRAME_SAMPLES, SAMPLE_RATE_HZ, Chunker, Frame
+from agents.rooms import chain
+from agents.rooms.chain import Chain
 from agents.rooms.participant import ParticipantPipeline
+from agents.rooms.recogniser import ROTATE_BEFORE_LIMIT_S
 from agents.rooms.takeover import Takeover
+from agents.runtime.errors import EngineFull
 from agents.segments.segmenter import Segmenter, Sequence, Speaker
 from contract.segments import Segment
 from contract.status import Reason
 from tests.support.clips import at_level, clip, silence
+from tests.support.engine_double import Engine, Stream, failed
 
 SPEECH = at_level(np.concatenate([clip("slt"), clip("awb"), clip("rms"), clip("slt"), clip("awb")]), 30_000)
-Behaviour = Callable[["Stream"], Awaitable[None]]
-
-
-class Stream(stt.RecognizeStream):
-    def __init__(self, engine: stt.STT[str], behaviour: Behaviour, options: APIConnectOptions) -> None:
-        super().__init__(stt=engine, conn_options=options, sample_rate=SAMPLE_RATE_HZ)
-        self._behaviour = behaviour
-
-    async def _run(self) -> None:
-        await self._behaviour(self)
-
-    async def hear(self) -> None:
-        """Until there is audio."""
-        await self._input_ch.recv()
-
-    def say(self, text: str) -> None:
-        said = stt.SpeechData(language=LanguageCode("en"), text=text, start_time=0.0, end_time=0.1)
-        self._event_ch.send_nowait(
-            stt.SpeechEvent(type=stt.SpeechEventType.INTERIM_TRANSCRIPT, alternatives=[said])
-        )
-
-
-class Engine(stt.STT[str]):
-    """Its streams behave as told, in turn; the last behaviour stays."""
-
-    def __init__(self, *behaviours: Behaviour) -> None:
-        super().__init__(capabilities=stt.STTCapabilities(streaming=True, interim_results=True))
-        self._behaviours = list(behaviours)
-
-    def stream(
-        self,
-        *,
-        language: NotGivenOr[str] = NOT_GIVEN,
-        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
-    ) -> Stream:
-        behaviour = self._behaviours.pop(0) if len(self._behaviours) > 1 else self._behaviours[0]
-        return Stream(self, behaviour, conn_options)
-
-    async def _recognize_impl(
-        self, buffer: utils.AudioBuffer, *, language: NotGivenOr[str], conn_options: APIConnectOptions
-    ) -> stt.SpeechEvent:
-        raise NotImplementedError
 
 
 class Track:
@@ -127,13 +81,26 @@ class Told:
                 await self._has_changed.wait()
 
 
-def pipeline(track: Track, engine: Engine, screen: Screen, told: Told) -> ParticipantPipeline:
+def chain_of(*engines: Engine, told: Told, session_limit_s: float = math.inf) -> Chain:
+    """Called `first`, `second` …."""
+    named = zip(("first", "second", "third"), engines, strict=False)
+    links = [chain.Engine(name=name, stt=engine, session_limit_s=session_limit_s) for name, engine in named]
+    return Chain(links, on_change=told)
+
+
+def pipeline(
+    track: Track,
+    engines: Engine | Chain,
+    screen: Screen,
+    told: Told,
+    language: Callable[[], str] = lambda: "en",
+) -> ParticipantPipeline:
     ids = count()
     segmenter = Segmenter(
         speaker=lambda: Speaker(identity="ada", name="Ada"),
         track_sid="TR",
-        engine="embedded",
-        language=lambda: "en",
+        engine="first",
+        language=language,
         sequence=Sequence(1),
         new_id=lambda: f"id-{next(ids)}",
     )
@@ -141,10 +108,11 @@ def pipeline(track: Track, engine: Engine, screen: Screen, told: Told) -> Partic
     takeover.begin(())
     return ParticipantPipeline(
         frames=track,
-        engine=engine,
+        chain=engines if isinstance(engines, Chain) else chain_of(engines, told=told),
         segmenter=segmenter,
         sinks=[screen],
         on_change=told,
+        language=language,
         takeover=takeover,
         track_sid="TR_1",
     )
@@ -156,17 +124,13 @@ async def cancelled(task: asyncio.Task[None]) -> None:
     assert task.cancelled()
 
 
-def failed() -> APIConnectionError:
-    return APIConnectionError("it failed", retryable=False)
-
-
-@pytest.mark.parametrize(("outage_s", "lines"), [(2, ["id-0"]), (25, ["id-0", "id-1"])])
+@pytest.mark.parametrize(("outage_s", "lines"), [(2, ["id-0"]), (40, ["id-0", "id-1"])])
 async def test_after_an_outage_a_line_goes_on_only_if_all_of_it_can_be_heard_again(
     outage_s: int, lines: list[str]
 ) -> None:
     outage = asyncio.Event()
 
-    async def fails(stream: Stream) -> None:
+    async def fails_later(stream: Stream) -> None:
         await stream.hear()
         stream.say("before")
         await outage.wait()
@@ -178,7 +142,7 @@ async def test_after_an_outage_a_line_goes_on_only_if_all_of_it_can_be_heard_aga
         await asyncio.Event().wait()
 
     track, screen, told = Track(), Screen(), Told()
-    running = asyncio.create_task(pipeline(track, Engine(fails, works), screen, told).run())
+    running = asyncio.create_task(pipeline(track, Engine(fails_later, works), screen, told).run())
     await track.heard(SPEECH[:SAMPLE_RATE_HZ])
     shown = [await screen.next()]
     await track.heard(SPEECH[SAMPLE_RATE_HZ : (1 + outage_s) * SAMPLE_RATE_HZ])
@@ -212,15 +176,155 @@ async def test_an_engine_that_will_not_close_does_not_keep_the_track() -> None:
     await asyncio.wait({running})
 
 
-async def test_trouble_is_over_once_nothing_said_is_left_to_try_the_engine_with() -> None:
-    async def fails(_: Stream) -> None:
+async def fails(_: Stream) -> None:
+    raise failed()
+
+
+async def transcribes(stream: Stream) -> None:
+    await stream.transcribe()
+
+
+async def test_what_a_final_covers_is_not_heard_again_and_all_the_rest_is() -> None:
+    async def covers_one_second(stream: Stream) -> None:
+        await stream.hear(2.0)
+        stream.say("one", is_final=True, until_s=1.0)
+        stream.say("two")
+        await shown_all.wait()
         raise failed()
 
-    track, told = Track(), Told()
-    work = pipeline(track, Engine(fails), Screen(), told)
-    running = asyncio.create_task(work.run())
-    await track.heard(SPEECH[:SAMPLE_RATE_HZ])
-    await told.until(lambda: work.progress.trouble is Reason.ENGINE_DOWN)
-    await track.heard(silence(35))
-    await told.until(lambda: work.progress.trouble is None)
+    async def works(stream: Stream) -> None:
+        await stream.hear(1.0)
+        stream.say("two three", is_final=True, until_s=1.0)
+        await asyncio.Event().wait()
+
+    track, screen, told, shown_all = Track(), Screen(), Told(), asyncio.Event()
+    engine = Engine(covers_one_second, works)
+    running = asyncio.create_task(pipeline(track, engine, screen, told).run())
+    await track.heard(SPEECH[: 3 * SAMPLE_RATE_HZ])
+    assert [(await screen.next()).text for _ in range(2)] == ["one", "two"]
+    shown_all.set()
+    after = await screen.next()
     await cancelled(running)
+
+    assert (after.text, after.id, after.is_final) == ("two three", "id-1", True)
+    before, again = (np.concatenate(stream.heard) for stream in engine.streams)
+    assert np.array_equal(before[SAMPLE_RATE_HZ:], again[: len(before) - SAMPLE_RATE_HZ])
+
+
+async def test_another_engine_goes_on_with_what_was_said_and_the_line_tells_which() -> None:
+    async def drops(stream: Stream) -> None:
+        await stream.hear(1.0)
+        raise failed(EngineFull("full"))
+
+    async def works(stream: Stream) -> None:
+        await stream.hear(1.0)
+        stream.say("all of it")
+        await asyncio.Event().wait()
+
+    track, screen, told = Track(), Screen(), Told()
+    engines = (Engine(drops), Engine(works))
+    chain = chain_of(*engines, told=told)
+    running = asyncio.create_task(pipeline(track, chain, screen, told).run())
+    await track.heard(SPEECH[: 2 * SAMPLE_RATE_HZ])
+    shown = await screen.next()
+    await cancelled(running)
+
+    assert (shown.text, shown.engine) == ("all of it", "second")
+    assert (chain.in_use, chain.trouble) == ("second", Reason.AT_CAPACITY)
+    first, second = (np.concatenate(engine.streams[0].heard) for engine in engines)
+    assert np.array_equal(first, second[: len(first)])
+
+
+async def test_the_first_engine_is_returned_to_at_a_pause_once_it_is_healthy() -> None:
+    track, screen, told = Track(), Screen(), Told()
+    chain = chain_of(Engine(fails, transcribes), Engine(transcribes), told=told)
+    running = asyncio.create_task(pipeline(track, chain, screen, told).run())
+    await track.heard(np.concatenate([SPEECH[: 1 * SAMPLE_RATE_HZ], silence(1)]))
+    engines = [(await screen.next()).engine]
+    assert chain.trouble is Reason.ENGINE_DOWN
+    while chain.trouble:  # sentence after sentence, until the breaker lets somebody try
+        await track.heard(np.concatenate([SPEECH[: 1 * SAMPLE_RATE_HZ], silence(1)]))
+        engines.append((await screen.next()).engine)
+        await asyncio.sleep(0.05)
+    await cancelled(running)
+
+    assert engines[0] == "second"
+    assert engines[-1] == chain.in_use == "first"
+
+
+async def test_an_engine_that_takes_audio_and_says_nothing_is_given_up_in_time() -> None:
+    async def hangs(stream: Stream) -> None:
+        await asyncio.Event().wait()
+
+    async def works(stream: Stream) -> None:
+        await stream.hear(1.0)
+        stream.say("still known")
+        await asyncio.Event().wait()
+
+    track, screen, told = Track(), Screen(), Told()
+    running = asyncio.create_task(pipeline(track, Engine(hangs, works), screen, told).run())
+    await track.heard(SPEECH[: 2 * SAMPLE_RATE_HZ])
+    began = asyncio.get_running_loop().time()
+    async with asyncio.timeout(10):
+        shown = await screen.shown.get()
+    took_s = asyncio.get_running_loop().time() - began
+    await cancelled(running)
+
+    assert shown.text == "still known"
+    assert took_s > 5  # not a hasty one either
+
+
+async def test_a_stream_is_replaced_at_a_pause_before_its_engines_limit() -> None:
+    track, screen, told = Track(), Screen(), Told()
+    engine = Engine(transcribes)
+    chain = chain_of(engine, told=told, session_limit_s=ROTATE_BEFORE_LIMIT_S + 0.1)
+    running = asyncio.create_task(pipeline(track, chain, screen, told).run())
+    for _ in range(3):
+        await track.heard(np.concatenate([SPEECH[: 1 * SAMPLE_RATE_HZ], silence(1)]))
+        assert (await screen.next()).is_final
+        await asyncio.sleep(0.4)  # of a session's time
+    await cancelled(running)
+
+    assert len(engine.streams) == 3
+    assert chain.trouble is None
+
+
+async def test_a_change_of_language_reaches_the_engine_at_the_next_pause() -> None:
+    track, screen, told, spoken = Track(), Screen(), Told(), ["en"]
+    engine = Engine(transcribes)
+    running = asyncio.create_task(pipeline(track, engine, screen, told, language=lambda: spoken[-1]).run())
+    for language in ("en", "de"):
+        spoken.append(language)
+        await track.heard(np.concatenate([SPEECH[: 1 * SAMPLE_RATE_HZ], silence(1)]))
+        await screen.next()
+        await asyncio.sleep(0.4)  # the stream is looked after four times a second
+    await track.heard(np.concatenate([SPEECH[: 1 * SAMPLE_RATE_HZ], silence(1)]))
+    await screen.next()
+    await cancelled(running)
+
+    assert engine.languages[0] == "en"
+    assert engine.languages[-1] == "de"
+
+
+async def test_who_mutes_while_no_engine_can_be_had_is_still_captioned() -> None:
+    is_back = asyncio.Event()
+
+    async def comes_back(stream: Stream) -> None:
+        if not is_back.is_set():
+            raise failed()
+        await stream.transcribe()
+
+    track, screen, told = Track(), Screen(), Told()
+    chain = chain_of(Engine(comes_back), told=told)
+    work = pipeline(track, chain, screen, told)
+    running = asyncio.create_task(work.run())
+    await track.heard(SPEECH[: 1 * SAMPLE_RATE_HZ])
+    await told.until(lambda: chain.trouble is not None)
+    work.finish()
+    await asyncio.sleep(3)  # longer than an engine may be silent about last words
+    is_back.set()
+    async with asyncio.timeout(5):
+        shown = await screen.shown.get()
+        await running
+
+    assert (shown.text, shown.is_final) == ("said", True)

@@ -1,12 +1,14 @@
 """The worker with our own speech server: what is said is what is read."""
 
 import asyncio
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import jiwer
 import pytest
 
+from contract.engines import EngineSetup, EngineTestResult, EngineTestTask
 from contract.status import State
 from tests.agents.conftest import end_job
 from tests.support.backend_double import BackendDouble
@@ -80,3 +82,17 @@ def _is_over(viewer: Viewer, who: str) -> bool:
 
 def _plain(text: str) -> str:
     return " ".join("".join(c for c in text.lower() if c.isalpha() or c in " '").split())
+
+
+async def test_the_embedded_engine_passes_the_test_that_keys_are_put_to(
+    worker: RunningWorker, backend_server: BackendDouble
+) -> None:
+    test = str(uuid.uuid4())
+    backend_server.offer_engine_test(
+        worker.name, EngineTestTask(test=test, setup=EngineSetup(engine="embedded"), language="en")
+    )
+
+    outcome = await backend_server.engine_test_outcome(test)
+
+    assert outcome.result is EngineTestResult.OK
+    assert outcome.word_error_rate is not None and outcome.word_error_rate < 0.5

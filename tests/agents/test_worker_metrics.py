@@ -116,6 +116,7 @@ async def test_captions_jobs_and_pipelines_are_counted_as_viewers_saw_them(
 ) -> None:
     before = {kind: await metrics.captions(kind) for kind in ("interim", "final")}
     engine.script.fails_next_utterance = True
+    lease.keep()
     await backend_server.dispatch(livekit_server, lease, agent_name=worker.agent_name)
     await metrics.until('roomscribe_worker_jobs{state="live"}', lambda jobs: jobs == 1)
     async with Speaker(livekit_server, room_name, "ada") as ada:
@@ -132,6 +133,9 @@ async def test_captions_jobs_and_pipelines_are_counted_as_viewers_saw_them(
     finals = sum(c.segment.is_final for c in viewer.captions)
     assert await metrics.captions("final") - before["final"] == finals >= 2
     assert await metrics.captions("interim") - before["interim"] == len(viewer.captions) - finals >= 1
+    await metrics.until('roomscribe_worker_finals_total{outcome="stored"}', lambda count: count == finals)
+    await metrics.until("roomscribe_worker_finals_waiting", lambda count: count == 0)
+    assert await metrics.value('roomscribe_worker_finals_total{outcome="dropped"}') == 0
     assert await metrics.value('roomscribe_worker_engine_failures_total{reason="engine_down"}') == 1
     assert await metrics.value("roomscribe_worker_speaking_pipelines") == 0
     latency_s = await metrics.value('roomscribe_caption_latency_seconds_sum{kind="interim"}')

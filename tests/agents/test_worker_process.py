@@ -1,7 +1,11 @@
 """The worker as a process: it takes its jobs with it, however it ends, and ends in time."""
 
 import asyncio
+import os
+import resource
 import signal
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -14,7 +18,7 @@ from livekit import api
 from contract.status import State
 from tests.support.backend_double import BackendDouble, Lease
 from tests.support.clips import at_level, clip
-from tests.support.livekit import LiveKitServer
+from tests.support.livekit import ROOT, LiveKitServer
 from tests.support.people import Speaker, Viewer
 from tests.support.ports import free_port
 from tests.support.stt_double import SttDouble
@@ -254,6 +258,25 @@ async def test_a_wrong_setting_ends_the_worker_at_once_and_is_named(
     assert "INTERNAL_API_SECRET" in worker.log()
     assert "too-short" not in worker.log()
     assert worker.process.returncode == 2
+
+
+def test_without_room_for_temporary_files_the_worker_says_so_and_ends() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WORKER_")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "agents.workers.transcriber"],
+        cwd=ROOT,
+        env=environment
+        | {"PYTHONPATH": str(ROOT / "src"), "DJANGO_ENV": "local"}
+        | {"LIVEKIT_API_KEY": "key", "LIVEKIT_API_SECRET": "livekit", "INTERNAL_API_SECRET": "internal"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        # As on a full disk: no file may grow.
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )
+
+    assert "temporary files cannot be written" in ended.stdout + ended.stderr
+    assert ended.returncode == 1
 
 
 async def test_health_is_told_on_the_port_that_was_asked_for(worker: RunningWorker, health_port: int) -> None:

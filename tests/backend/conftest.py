@@ -84,17 +84,17 @@ class Api:
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._client = Client()
 
-    def call(self, method: str, path: str, body: object = None) -> Any:
+    def call(self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None) -> Any:
         return self._client.generic(
             method,
             f"/api/v1.0/{path}",
             data="" if body is None else json.dumps(body),
             content_type="application/json",
-            headers=self._headers,
+            headers={**self._headers, **(headers or {})},
         )
 
-    def get(self, path: str) -> Any:
-        return self.call("GET", path)
+    def get(self, path: str, headers: dict[str, str] | None = None) -> Any:
+        return self.call("GET", path, headers=headers)
 
     def post(self, path: str, body: object = None) -> Any:
         return self.call("POST", path, body)

@@ -103,6 +103,41 @@ NOT_A_START = {
     "language SQL": {"language": "en'; DROP TABLE leases_session; --"},
 }
 
+NOT_A_SWITCH: dict[str, object] = {
+    "a list": [True],
+    "true": True,
+    "null": None,
+    "nothing": {},
+    "keep null": {"keep": None},
+    "keep 1": {"keep": 1},
+    "keep a word": {"keep": "true"},
+    "keep empty": {"keep": ""},
+    "keep a list": {"keep": [True]},
+    "keep an object": {"keep": {}},
+    "another name": {"Keep": True},
+}
+
+NOT_A_RIGHT: dict[str, object] = {
+    "a list": [{"captions": False}],
+    "false": False,
+    "nothing": {},
+    "captions null": {"captions": None},
+    "captions 0": {"captions": 0},
+    "captions a word": {"captions": "false"},
+    "captions a list": {"captions": []},
+    "name null": {"name": None},
+    "name empty": {"name": ""},
+    "name true": {"name": True},
+    "name of one's own": {"name": "Ada"},
+    "name in capitals": {"name": "HIDDEN"},
+    "name a list": {"name": ["hidden"]},
+    "name an object": {"name": {}},
+    "name a lone surrogate": {"name": "\ud800"},
+    "name with NUL": {"name": "hidden\u0000"},
+    "somebody else's": {"identity": "eve"},
+    "one right and one wrong": {"captions": False, "name": "Ada"},
+}
+
 # Not refused: Meet's own frontend, and newer ones, may say more than we know.
 HARMLESS = {
     "__proto__": b'{"__proto__": {"language": "fr"}, "constructor": 1}',
@@ -189,8 +224,15 @@ def test_a_name_in_the_path_that_is_no_room_of_ours_is_refused_and_creates_none(
             ("DELETE", "subtitles/"),
             ("POST", "start-subtitle/"),
             ("POST", "stop-subtitle/"),
+            ("PUT", "transcript/"),
+            ("PUT", "me/"),
+            ("GET", "me/"),
+            ("GET", "segments/"),
+            ("POST", "segments/"),
+            ("PATCH", f"segments/{uuid.uuid4()}/"),
         ]:
-            answer = call(backend, method, f"rooms/{NOT_A_ROOM[name]}/{path}", token, b'{"language": "en"}')
+            body = b'{"language": "en", "keep": true, "captions": false, "text": "x"}'
+            answer = call(backend, method, f"rooms/{NOT_A_ROOM[name]}/{path}", token, body)
             assert_refused_well(answer, 400, 401, 403, 404)
             assert "x-injected" not in answer.headers
     assert rooms(backend, crowd) <= before
@@ -233,13 +275,29 @@ def test_whether_another_room_exists_shows_in_no_answer(
     backend: RunningBackend, crowd: People, ada: str
 ) -> None:
     crowd.join("somebody-elses", "eve")
-    there = call(backend, "POST", "rooms/somebody-elses/subtitles/", ada)
-    not_there = call(backend, "POST", "rooms/nobodys/subtitles/", ada)
-    assert (there.status, there.text) == (not_there.status, not_there.text) == (403, there.text)
+    for method, path, body in [
+        ("POST", "subtitles/", b"{}"),
+        ("PUT", "transcript/", b'{"keep": true}'),
+        ("PUT", "me/", b'{"captions": false}'),
+        ("GET", "me/", None),
+        ("GET", "segments/", None),
+        ("PATCH", f"segments/{uuid.uuid4()}/", b'{"text": "x"}'),
+    ]:
+        there = call(backend, method, f"rooms/somebody-elses/{path}", ada, body)
+        not_there = call(backend, method, f"rooms/nobodys/{path}", ada, body)
+        assert (there.status, there.text) == (not_there.status, not_there.text) == (403, there.text)
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("POST", "subtitles/"), ("POST", "start-subtitle/"), ("PATCH", "subtitles/")]
+    ("method", "path"),
+    [
+        ("POST", "subtitles/"),
+        ("POST", "start-subtitle/"),
+        ("PATCH", "subtitles/"),
+        ("POST", "segments/"),
+        ("PATCH", f"segments/{uuid.UUID(int=1)}/"),
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("body", [*NOT_JSON, *NOT_A_START])
 def test_a_body_that_is_no_start_is_400_and_starts_nothing(
@@ -255,11 +313,92 @@ def test_a_body_that_is_no_start_is_400_and_starts_nothing(
     assert "forged line" not in log
 
 
+NOT_KNOWN = [(path, name) for path in ("transcript/", "me/") for name in NOT_JSON]
+NOT_KNOWN += [("transcript/", name) for name in NOT_A_SWITCH] + [("me/", name) for name in NOT_A_RIGHT]
+
+
+@pytest.mark.parametrize(("path", "body"), NOT_KNOWN)
+def test_a_body_that_asks_for_nothing_we_know_is_400_and_changes_nothing(
+    backend: RunningBackend, room: str, ada: str, path: str, body: str
+) -> None:
+    bodies = NOT_A_SWITCH if path == "transcript/" else NOT_A_RIGHT
+    raw = NOT_JSON[body] if body in NOT_JSON else json.dumps(bodies[body]).encode()
+    log_start = len(backend.log())
+
+    assert_refused_well(call(backend, "PUT", f"rooms/{room}/{path}", ada, raw), 400)
+
+    rights = call(backend, "GET", f"rooms/{room}/me/", ada).json()
+    assert rights == {"captions": True, "name": "shown", "pseudonym": None, "may_keep": False}
+    assert call(backend, "GET", f"rooms/{room}/subtitles/", ada).json()["transcript"] == "off"
+    assert not INTERNALS.search(backend.log()[log_start:])
+
+
 @pytest.mark.parametrize("body", [b"", b"{}", HARMLESS["__proto__"], HARMLESS["unknown keys"]])
 def test_a_change_that_does_not_say_to_what_is_400(
     backend: RunningBackend, room: str, ada: str, body: bytes
 ) -> None:
     assert_refused_well(call(backend, "PATCH", f"rooms/{room}/subtitles/", ada, body), 400)
+
+
+# As they go into the address, and whether they are a page all the same.
+QUERIES = {
+    "since empty": ("since=", True),
+    "since a word": ("since=now", False),
+    "since before the first": ("since=-1", False),
+    "since a fraction": ("since=1.5", False),
+    "since beyond a browser's numbers": ("since=9007199254740992", False),
+    "since of 5000 digits": ("since=" + "9" * 5000, False),
+    "since 1e400": ("since=1e400", False),
+    "since NaN": ("since=NaN", False),
+    "since with NUL": ("since=1%00", False),
+    "since far away": ("since=9007199254740991", True),
+    "limit 0": ("limit=0", False),
+    "limit below 0": ("limit=-5", False),
+    "limit 1e9": ("limit=1000000000", False),
+    "limit and one": ("limit=1001", False),
+    "limit": ("limit=1000", True),
+    "a search of quotes": ("q=%22%22%22a%27%27%22", True),
+    "a search of operators": ("q=a%20AND%20NOT%20%28b%20OR%20NEAR%29%20%26%7C%21%3A%2A", True),
+    "a search of a column": ("q=text%3Aa%20-b%20%5Ec", True),
+    "SQL": ("q=a%27%29%3B%20DROP%20TABLE%20transcripts_line%3B%20--", True),
+    "a search in Chinese": ("q=%E4%BC%9A%E8%AE%AE", True),
+    "a search not in UTF-8": ("q=%ff%fea", True),
+    "a search of punctuation": ("q=%22%27%2A%26%E2%80%A6", False),
+    "a search with NUL": ("q=a%00b", False),
+    "a search of 10000 characters": ("q=" + "a" * 10_000, False),
+    "a search of 200 words": ("q=" + "a+" * 100, True),
+    "2000 parameters": ("&".join(f"p{n}=1" for n in range(2000)), None),
+    "unknown": ("order=random&since__gt=1&__proto__=1", True),
+    "twice": ("since=x&since=1", True),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_of_no_such_shape_is_400_and_an_odd_one_a_page(
+    backend: RunningBackend, room: str, ada: str, name: str
+) -> None:
+    query, is_page = QUERIES[name]
+    log_start = len(backend.log())
+    answer = call(backend, "GET", f"rooms/{room}/segments/?{query}", ada, None)
+    if is_page:
+        assert (answer.status, answer.json()["segments"]) == (200, [])
+        assert answer.took_s < 1
+    else:
+        assert_refused_well(answer, 400)
+        assert is_page is None or answer.json()["code"] == "invalid_query"
+    assert not INTERNALS.search(backend.log()[log_start:])
+
+
+@pytest.mark.parametrize(
+    "segment", ["none", "%00", "..%2f..", "a" * 5_000, "%ff", str(uuid.UUID(int=0)), "1"]
+)
+def test_what_is_no_segment_of_the_room_is_answered_alike(
+    backend: RunningBackend, crowd: People, room: str, segment: str
+) -> None:
+    admin = backend.livekit.token(room, "member-0", room_admin=True)
+    answer = call(backend, "PATCH", f"rooms/{room}/segments/{segment}/", admin, b'{"text": "x"}')
+    assert_refused_well(answer, 404)
+    assert "%2f" in segment or answer.json()["code"] == "segment_absent"
 
 
 @pytest.mark.parametrize("body", HARMLESS)
@@ -297,7 +436,17 @@ def test_another_content_type_is_an_answer_too(
 
 
 @pytest.mark.parametrize("method", ["PUT", "TRACE", "CONNECT", "FOO", "PROPFIND", "get", "OPTIONS", "HEAD"])
-@pytest.mark.parametrize("path", ["config/", "connection-details/", "rooms/{room}/subtitles/", "schema/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "config/",
+        "connection-details/",
+        "rooms/{room}/subtitles/",
+        "rooms/{room}/segments/",
+        "transcripts/",
+        "schema/",
+    ],
+)
 def test_a_method_nobody_meant_is_an_answer_too(
     backend: RunningBackend, room: str, ada: str, method: str, path: str
 ) -> None:

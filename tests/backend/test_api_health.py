@@ -162,6 +162,9 @@ def test_config_tells_a_page_what_it_needs_and_nothing_else(livekit: LiveKitServ
     assert set(config) == {
         "livekit_url",
         "subtitles_enabled",
+        "transcripts_enabled",
+        "transcript_readers",
+        "transcript_retention_days",
         "connection_details_enabled",
         "language",
         "engines",

@@ -1,15 +1,25 @@
 """`/internal/v1/`: claims and heartbeats, as a worker makes them."""
 
+import datetime
 import time
 import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from backend.leases import services as leases
 from backend.leases.models import Session, Worker
+from backend.meetings import keeping, posting
+from backend.meetings.models import Meeting, Posted
+from backend.meetings.services import locked
+from backend.meetings.wishes import change_wish
+from contract.segments import Segment
 from contract.shapes import from_value
 from contract.status import Reason, State
+from contract.transcripts import Wish
 from contract.workers import ClaimAnswer, ClaimRequest, HeartbeatAnswer, JobReport, Order, WorkerHeartbeat
 from tests.backend.conftest import WorkerApi
 
@@ -216,3 +226,179 @@ def test_a_worker_speaks_for_itself_alone(worker_api: WorkerApi, db: None) -> No
 def test_a_heartbeat_of_another_shape_is_a_bad_request(worker_api: WorkerApi, db: None, body: str) -> None:
     answer = worker_api.post("/internal/v1/workers/worker-1/heartbeat", body)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_body")
+
+
+# The record: what a job is told of it
+
+
+def posted(text: str) -> Segment:
+    return Segment(
+        id=str(uuid.uuid4()),
+        track_sid="TR_1",
+        sequence=1,
+        revision=4,
+        is_final=True,
+        speaker_identity="ada",
+        speaker_name="Ada",
+        language="en",
+        start_ms=1,
+        end_ms=2,
+        engine="human",
+        text=text,
+        is_corrected=True,
+    )
+
+
+def post(session: Session, *texts: str) -> list[Segment]:
+    segments = [posted(text) for text in texts]
+    assert session.meeting is not None
+    with locked(session.meeting) as meeting:
+        posting.post(meeting, *segments)
+    return segments
+
+
+def wish(session: Session, identity: str = "ada", **of: Any) -> None:
+    assert session.meeting is not None
+    with locked(session.meeting) as meeting:
+        change_wish(meeting, identity, **of)
+
+
+def since_ms() -> int | None:
+    return keeping.kept_since_ms(Meeting.objects.get())
+
+
+def test_a_claim_says_what_is_kept_and_what_people_want_so_that_nobody_is_heard_against_their_will(
+    worker_api: WorkerApi, session: Session
+) -> None:
+    wish(session, "ada", captions=False)
+    wish(session, "bob", hides_name=True)
+    wish(session, "eve", captions=False)
+    wish(session, "eve", captions=True)
+    assert session.meeting is not None
+    keeping.begin_keeping(session.meeting)
+
+    given = from_value(ClaimAnswer, claim(worker_api, session).json())
+
+    assert given.wishes.people == (
+        Wish(identity="ada", captions=False),
+        Wish(identity="bob", pseudonym="Speaker 1"),
+    )
+    assert given.kept_since_ms == since_ms() is not None
+    [command] = heartbeat(worker_api, report(session, wishes_revision=given.wishes.revision)).jobs
+    assert (command.wishes, command.kept_since_ms) == (None, given.kept_since_ms)
+
+
+def test_a_heartbeat_tells_a_job_that_goes_by_others_what_people_want_now(
+    worker_api: WorkerApi, session: Session
+) -> None:
+    given = from_value(ClaimAnswer, claim(worker_api, session).json())
+    assert (given.wishes.people, given.kept_since_ms) == ((), None)
+    wish(session, captions=False)
+
+    [command] = heartbeat(worker_api, report(session, wishes_revision=given.wishes.revision)).jobs
+
+    assert command.wishes is not None
+    assert command.wishes.people == (Wish(identity="ada", captions=False),)
+    assert command.wishes.revision > given.wishes.revision
+    [command] = heartbeat(worker_api, report(session, wishes_revision=command.wishes.revision)).jobs
+    assert command.wishes is None
+
+
+def test_who_stands_by_is_told_who_is_not_to_be_heard_and_publishes_nothing(
+    worker_api: WorkerApi, session: Session, settings: Any
+) -> None:
+    other = WorkerApi(settings.INTERNAL_API_SECRET, name="worker-2")
+    claim(worker_api, session)
+    session.refresh_from_db()
+    leases.open_standby(session)
+    assert claim(other, session, generation=2).status_code == 200
+    wish(session, captions=False)
+    post(session, "a line")
+
+    [command] = heartbeat(other, report(session, generation=2)).jobs
+
+    assert command.wishes is not None and command.wishes.people == (Wish(identity="ada", captions=False),)
+    assert (command.order, command.posted) == (Order.WAIT, ())
+
+
+def test_what_was_posted_reaches_the_job_in_order_a_few_at_a_time_until_it_says_that_it_has_it(
+    worker_api: WorkerApi, session: Session
+) -> None:
+    claim(worker_api, session)
+    segments = post(session, *(f"line {number}" for number in range(25)))
+
+    [command] = heartbeat(worker_api, report(session)).jobs
+    assert [(p.number, p.segment) for p in command.posted] == list(enumerate(segments[:20], start=1))
+    [again] = heartbeat(worker_api, report(session)).jobs
+    assert again.posted == command.posted
+
+    [rest] = heartbeat(worker_api, report(session, posted_taken=20)).jobs
+    assert [p.number for p in rest.posted] == [21, 22, 23, 24, 25]
+    assert Posted.objects.count() == 5
+    [none] = heartbeat(worker_api, report(session, posted_taken=25)).jobs
+    assert (none.posted, Posted.objects.count()) == ((), 0)
+
+
+def test_a_job_that_begins_anew_is_not_told_again_what_another_has_published(
+    worker_api: WorkerApi, session: Session
+) -> None:
+    claim(worker_api, session)
+    post(session, "one", "two")
+    heartbeat(worker_api, report(session, posted_taken=2**40))
+    post(session, "three")
+
+    [command] = heartbeat(worker_api, report(session)).jobs
+
+    assert [(p.number, p.segment.text) for p in command.posted] == [(3, "three")]
+
+
+def test_what_no_agent_took_within_a_minute_is_not_published_any_more(
+    worker_api: WorkerApi, session: Session
+) -> None:
+    claim(worker_api, session)
+    post(session, "late", "in time")
+    Posted.objects.filter(number=1).update(at=timezone.now() - datetime.timedelta(seconds=61))
+
+    assert [p.number for p in heartbeat(worker_api, report(session)).jobs[0].posted] == [2]
+    posting.forget_late_ones()
+
+    assert [p.number for p in heartbeat(worker_api, report(session)).jobs[0].posted] == [2]
+    assert Posted.objects.get().number == 2
+
+
+def test_a_heartbeat_asks_no_more_of_the_database_for_a_meeting_with_nothing_new(
+    worker_api: WorkerApi, session: Session
+) -> None:
+    def queries() -> int:
+        revision = Meeting.objects.get().wishes_revision
+        with CaptureQueriesContext(connection) as caught:
+            heartbeat(worker_api, report(session, wishes_revision=revision))
+        assert not [query for query in caught if 'FROM "meetings_' in query["sql"]]
+        return len(caught)
+
+    claim(worker_api, session)
+    heartbeat(worker_api, report(session))
+    before = queries()
+    wish(session, captions=False)
+    post(session, "a line")
+    heartbeat(worker_api, report(session, posted_taken=1))
+    assert session.meeting is not None
+    keeping.begin_keeping(session.meeting)
+
+    assert queries() == before
+
+
+def test_a_session_from_before_there_were_meetings_is_served_all_the_same(
+    worker_api: WorkerApi, session: Session
+) -> None:
+    Meeting.objects.all().delete()
+
+    assert claim(worker_api, session).status_code == 200
+    [command] = heartbeat(worker_api, report(session)).jobs
+
+    assert (command.order, command.wishes, command.kept_since_ms, command.posted) == (
+        Order.SPEAK,
+        None,
+        None,
+        (),
+    )

@@ -11,9 +11,9 @@ from livekit import rtc
 from backend.errors import Throttled
 from backend.leases import services as leases
 from backend.leases.models import Session, Worker
-from backend.subtitles.languages import ENGINES
 from backend.throttles import services as throttles
 from backend.throttles.services import Limit
+from contract.engines import CATALOGUE
 from contract.names import PATH_CLAIM, PATH_HEARTBEAT
 from contract.status import State
 from contract.workers import ClaimRequest, JobReport, WorkerHeartbeat
@@ -28,8 +28,8 @@ Join = Callable[..., Api]
 @pytest.fixture
 def many_languages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An engine that speaks more than the bundled one."""
-    bundled = ENGINES["embedded"]
-    monkeypatch.setitem(ENGINES, "embedded", dataclasses.replace(bundled, languages=("en", "fr", "de")))
+    bundled = CATALOGUE["embedded"]
+    monkeypatch.setitem(CATALOGUE, "embedded", dataclasses.replace(bundled, languages=("en", "fr", "de")))
     return
 
 

@@ -11,7 +11,10 @@ from livekit import api, rtc
 
 from backend.leases import services as leases
 from backend.leases.models import Session, Worker
-from tests.backend.conftest import Api, People, until_disconnected
+from contract.names import PATH_CLAIM, PATH_HEARTBEAT
+from contract.status import Reason, State
+from contract.workers import ClaimRequest, JobReport, WorkerHeartbeat
+from tests.backend.conftest import Api, People, WorkerApi, until_disconnected
 from tests.support.livekit import LiveKitServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -223,6 +226,38 @@ def test_the_room_is_told_of_a_start_and_a_stop_while_no_agent_is_there(
     people.do(asyncio.wait_for(idle.wait(), 5))
     assert {(sender, topic) for sender, topic, _ in heard} == {("", "roomscribe.status")}
     assert b'"waiting_for_worker"' in heard[0][2]
+
+
+def test_a_room_that_failed_says_why_until_anybody_starts_again(
+    as_participant: Join, idle_worker: Worker, worker_api: WorkerApi, room_name: str
+) -> None:
+    path = f"rooms/{room_name}/subtitles/"
+    ada, bob = as_participant("ada"), as_participant("bob")
+
+    def report(state: State, reason: Reason | None = None) -> None:
+        session = leases.active_session(room_name)
+        assert session is not None
+        claimed = worker_api.post(PATH_CLAIM.format(session=session.pk), ClaimRequest(generation=1))
+        job = JobReport(session=str(session.pk), generation=1, state=state, reason=reason)
+        beat = WorkerHeartbeat(capacity=8, draining=False, engines=(), jobs=(job,))
+        heard = worker_api.post(PATH_HEARTBEAT.format(worker="worker-1"), beat)
+        assert (claimed.status_code, heard.status_code) == (200, 200)
+
+    def said() -> tuple[str, str | None]:
+        state = bob.get(path).json()
+        return state["state"], state["reason"]
+
+    ada.post(path, {})
+    report(State.FAILED, Reason.E2EE_ROOM)
+    assert said() == ("failed", "e2ee_room")
+    assert bob.delete(path).json()["state"] == "failed"
+
+    again = bob.post(path, {})
+
+    assert (again.status_code, again.json()["state"], again.json()["reason"]) == (201, "requested", None)
+    report(State.DEGRADED, Reason.E2EE_ROOM)
+    assert said() == ("degraded", "e2ee_room")
+    assert ada.post(path, {}).status_code == 200
 
 
 def test_meets_own_paths_start_and_stop(as_participant: Join, room_name: str) -> None:

@@ -21,6 +21,8 @@ from backend.dispatch.rooms import require_presence
 from backend.keeper.rounds import keep
 from backend.leases import services as leases
 from backend.leases.models import Session, Worker
+from backend.meetings import keeping
+from backend.meetings.models import AuditEntry, KeptPeriod, Meeting, Person, Recording
 from contract.status import Reason, State
 from tests.backend.conftest import People
 from tests.backend.test_api_rooms_subtitles import dispatches
@@ -322,6 +324,149 @@ def test_a_livekit_that_tells_and_does_not_answer_gets_its_own_answer_in_time(
 
     emptied.refresh_from_db()
     assert (emptied.state, emptied.reason) == ("waiting_for_worker", "room_empty")
+
+
+def test_a_finished_room_ends_its_meeting_and_what_was_kept_until_then(
+    livekit: LiveKitServer, session: Session
+) -> None:
+    assert session.meeting is not None
+    keeping.begin_keeping(session.meeting)
+
+    assert [send(livekit, event()) for _ in range(2)] == [200, 200]
+
+    meeting = Meeting.objects.get()
+    assert meeting.ended_at is not None and meeting.kept_since is None
+    assert KeptPeriod.objects.get().until is not None
+    assert [(e.action, e.actor, e.meeting) for e in AuditEntry.objects.all()] == [
+        ("stop_keeping", "room", meeting.pk)
+    ]
+
+
+def test_a_meeting_that_waits_for_livekit_to_find_its_room_does_not_end_with_the_old_one(
+    livekit: LiveKitServer, session: Session
+) -> None:
+    leases.await_room(session)
+
+    send(livekit, event())
+
+    assert Meeting.objects.get().ended_at is None
+
+
+def test_a_first_join_is_livekits_time_of_it_and_noted_only_while_a_transcript_is_kept(
+    livekit: LiveKitServer, session: Session
+) -> None:
+    joins = [
+        event("participant_joined", joinedAt="1767268800", joinedAtMs=at)
+        for at in ("1767268800500", "1767268700250")
+    ]
+    agent = event("participant_joined", identity="agent", kind="AGENT", joinedAt="1767268800")
+    nobody = event("participant_joined", identity="a\0", joinedAt="1767268800")
+    send(livekit, joins[0])
+    assert not Person.objects.exists()
+    assert session.meeting is not None
+    keeping.begin_keeping(session.meeting)
+
+    for body in (joins[0], agent, nobody, joins[1], joins[0]):
+        assert send(livekit, body) == 200
+
+    bob = Person.objects.get()
+    assert bob.first_joined_at is not None
+    assert (bob.identity, keeping.epoch_ms(bob.first_joined_at)) == ("bob", 1767268700250)
+
+
+def recorded(name: str, *, room: str = "r", sid: str = "RM_1", egress: str = "EG_1", **info: object) -> bytes:
+    """As LiveKit tells of a recording: the room stands within."""
+    told = {
+        "event": name,
+        "createdAt": str(int(time.time())),
+        "egressInfo": {
+            "egressId": egress,
+            "roomId": sid,
+            "roomName": room,
+            "startedAt": "1767268800123456789",
+            **info,
+        },
+    }
+    return json.dumps(told).encode()
+
+
+def file_called(name: str) -> dict[str, object]:
+    return {"fileResults": [{"filename": name}, {"filename": "other.mp4"}]}
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3))])
+def test_a_recording_is_noted_once_in_whatever_order_it_is_told(
+    livekit: LiveKitServer, session: Session, order: tuple[int, ...]
+) -> None:
+    told = [
+        recorded("egress_started"),
+        recorded("egress_updated", **file_called("rec/draft.mp4")),
+        recorded("egress_ended", **file_called("rec/2026-01-01.mp4")),
+    ]
+
+    for number in (*order, *order):
+        assert send(livekit, told[number]) == 200
+
+    recording = Recording.objects.get()
+    assert (recording.meeting, recording.egress_id) == (session.meeting, "EG_1")
+    assert recording.started_at_ms == 1767268800123
+    assert recording.filename == "2026-01-01.mp4"
+
+
+@pytest.mark.parametrize(
+    ("path", "filename"),
+    [
+        ("s3/bucket/a b.mp4", "a b.mp4"),
+        ("C:\\rec\\a.mp4", "a.mp4"),
+        ("../../etc/passwd", "passwd"),
+        ("..", ""),
+        ("a/", ""),
+        ("a\r\nX-Injected: yes.mp4", "aX-Injected: yes.mp4"),
+        ("\u202egpm.exe\u200b\u0000", "gpm.exe"),
+        ("é" * 300, "é" * 255),
+    ],
+)
+def test_the_name_of_a_recording_is_a_plain_name(
+    livekit: LiveKitServer, session: Session, path: str, filename: str
+) -> None:
+    assert send(livekit, recorded("egress_ended", **file_called(path))) == 200
+
+    assert Recording.objects.get().filename == filename
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        recorded("egress_started", startedAt="0"),
+        recorded("egress_started", startedAt=str(2**63 - 1)),
+        recorded("egress_started", startedAt="-5"),
+        recorded("egress_started", egress=""),
+        recorded("egress_started", egress="E" * 65),
+        recorded("egress_started", sid=""),
+        recorded("egress_started", sid="R" * 65),
+        recorded("egress_started", sid="RM_2", room="r\0"),
+        recorded("egress_started", sid="RM_2", room="r" * 257),
+        recorded("egress_ended", sid="RM_unheard_of"),
+    ],
+)
+def test_what_names_no_recording_of_ours_notes_none(
+    livekit: LiveKitServer, session: Session, body: bytes
+) -> None:
+    assert send(livekit, body) == 200
+
+    assert not Recording.objects.exists()
+    assert Meeting.objects.get() == session.meeting
+
+
+@pytest.mark.parametrize("policy", ["room_admin", "off"])
+def test_a_recording_that_begins_first_is_noted_where_a_transcript_may_follow(
+    livekit: LiveKitServer, settings: Any, policy: str
+) -> None:
+    settings.TRANSCRIPTS_POLICY = policy
+
+    assert send(livekit, recorded("egress_started", sid="RM_7")) == 200
+
+    assert Recording.objects.filter(meeting__room_sid="RM_7").exists() == (policy != "off")
 
 
 class TestLiveKitsOwn:

@@ -148,6 +148,25 @@ async def test_a_room_encrypted_end_to_end_has_failed_and_says_why(
             await service.until_no_traces(room_name)
 
 
+async def test_who_brought_the_encryption_is_gone_and_anybody_may_start_again(
+    service: RunningService, room_name: str
+) -> None:
+    with service.worker():
+        async with watching(service, room_name) as watch:
+            async with Speaker(service.livekit, room_name, "secret", encryption_key=b"x" * 32):
+                await start(service, room_name)
+                await until_all_say(watch, "failed", "e2ee_room")
+            async with Speaker(service.livekit, room_name, "speaker") as speaker:
+                state = (await service.ask("GET", room_name, "ada")).json()
+                assert (state["state"], state["reason"]) == ("failed", "e2ee_room")
+
+                await start(service, room_name)
+                await until_all_say(watch, "live")
+                await service.until_speaking(speaker, SPEECH)
+
+            assert watch.disagreements(within_s=WITHIN_S) == []
+
+
 async def test_silence_for_too_long_ends_it_and_says_why(
     livekit_server: LiveKitServer, tmp_path_factory: pytest.TempPathFactory, room_name: str
 ) -> None:

@@ -1,6 +1,7 @@
 """The keeper's rounds against a real LiveKit, and its judgement without one."""
 
 import datetime
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -8,13 +9,21 @@ import pytest
 from django.utils import timezone
 
 from backend.dispatch.rooms import RoomNow
+from backend.keeper.meetings import look_after_meetings
 from backend.keeper.rounds import NOTHING, Action, Limits, Verdict, Workers, judge, keep
 from backend.keeper.turns import is_my_turn
 from backend.leases import services as leases
 from backend.leases.models import KeeperTurn, Session, Worker
+from backend.meetings import keeping, posting
+from backend.meetings.models import AuditEntry, KeptPeriod, Meeting, Person, Posted, Recording
+from backend.meetings.services import locked, opened_meeting
+from backend.meetings.wishes import change_wish
+from backend.transcripts.models import Line
+from contract.segments import Segment
 from contract.status import Reason, State
 from contract.workers import JobReport, WorkerHeartbeat
 from tests.backend.conftest import Api, People, WorkerApi, until_disconnected
+from tests.backend.test_event_chains import made_event
 from tests.support.livekit import LiveKitServer
 from tests.support.ports import free_port
 
@@ -276,6 +285,153 @@ class TestRounds:
 
         state = as_participant("bob").get(f"rooms/{running.room}/subtitles/").json()
         assert (state["state"], state["reason"]) == ("idle", "idle")
+
+    def test_a_meeting_goes_on_in_the_room_that_livekit_made_anew_with_all_that_was_wanted_since(
+        self, running: Session, people: People
+    ) -> None:
+        """Somebody may be there before the keeper has looked."""
+        meeting, new_sid = running.meeting, running.room_sid
+        assert meeting is not None
+        leases.await_room(running)
+        Meeting.objects.update(room_sid="RM_of_the_life_before")
+        early = opened_meeting(room=running.room, room_sid=new_sid)
+        with locked(meeting) as locked_meeting:
+            change_wish(locked_meeting, "ada", hides_name=True)
+            change_wish(locked_meeting, "bob", captions=False)
+            posting.post(locked_meeting, segment("before"))
+        with locked(early) as locked_meeting:
+            change_wish(locked_meeting, "bob", hides_name=True)
+            change_wish(locked_meeting, "ada", captions=False)
+            posting.post(locked_meeting, segment("since"))
+        keeping.begin_keeping(early)
+        Recording.objects.create(meeting=early, egress_id="EG_1", started_at_ms=1)
+        said_by = Person.objects.get(meeting=early, identity="bob")
+        line = Line.objects.create(
+            meeting=early,
+            person=said_by,
+            segment_id=uuid.uuid4(),
+            speaker_identity="speaker-1",
+            speaker_name="Speaker 1",
+            **{"change": 1, "revision": 0, "sequence": 1, "start_ms": 1, "end_ms": 2, "text": "x"},
+        )
+        Line.objects.create(
+            meeting=meeting,
+            person=Person.objects.get(meeting=meeting, identity="ada"),
+            segment_id=uuid.uuid4(),
+            **{"change": 1, "revision": 0, "sequence": 1, "start_ms": 1, "end_ms": 2, "text": "y"},
+        )
+        Meeting.objects.update(last_change=1)
+
+        keep(workers_judged=True)
+
+        assert Meeting.objects.get() == meeting
+        meeting.refresh_from_db()
+        assert (meeting.room_sid, meeting.is_kept, meeting.ended_at) == (new_sid, True, None)
+        wishes = {p.identity: (p.wants_captions, p.pseudonym) for p in Person.objects.all()}
+        assert wishes == {"ada": (False, "Speaker 1"), "bob": (False, "Speaker 2")}
+        line.refresh_from_db()
+        assert (line.meeting, line.person.identity, line.change) == (meeting, "bob", 2)
+        assert (line.speaker_identity, line.speaker_name) == ("speaker-2", "Speaker 2")
+        posted = Posted.objects.order_by("number").values_list("number", "segment__text")
+        assert list(posted) == [(1, "before"), (2, "since")]
+        assert (meeting.last_change, meeting.last_posted, Recording.objects.get().meeting) == (2, 2, meeting)
+        assert meeting.wishes_revision > max(early.wishes_revision, 3)
+
+
+def segment(text: str) -> Segment:
+    of_all = {"track_sid": "", "language": "en", "engine": "human", "speaker_name": "Ada"}
+    numbers = {"sequence": 1, "revision": 0, "start_ms": 1, "end_ms": 2}
+    return Segment(
+        id=str(uuid.uuid4()), is_final=True, speaker_identity="ada", text=text, **of_all, **numbers
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+class TestMeetings:
+    @pytest.fixture
+    def kept(self, as_participant: Callable[..., Api], room_name: str) -> Meeting:
+        """In a room that is there, without subtitles."""
+        admin = as_participant("admin", room_admin=True)
+        assert admin.call("PUT", f"rooms/{room_name}/transcript/", {"keep": True}).status_code == 200
+        return Meeting.objects.get()
+
+    def lost(self, meeting: Meeting, *, for_s: float | None = None) -> None:
+        Meeting.objects.filter(pk=meeting.pk).update(room_sid="RM_of_an_earlier_life")
+        if for_s is not None:
+            Meeting.objects.update(absent_since=timezone.now() - datetime.timedelta(seconds=for_s))
+
+    def test_one_whose_room_is_there_goes_on(self, kept: Meeting) -> None:
+        Meeting.objects.update(absent_since=timezone.now() - datetime.timedelta(minutes=1))
+
+        look_after_meetings()
+
+        kept.refresh_from_db()
+        assert (kept.is_kept, kept.ended_at, kept.absent_since) == (True, None, None)
+
+    def test_one_whose_room_is_not_found_ends_at_a_later_look(self, kept: Meeting) -> None:
+        self.lost(kept)
+        for _ in range(2):
+            look_after_meetings()
+        kept.refresh_from_db()
+        assert kept.is_kept and kept.ended_at is None and kept.absent_since is not None
+
+        self.lost(kept, for_s=6)
+        look_after_meetings()
+
+        kept.refresh_from_db()
+        assert not kept.is_kept and kept.ended_at is not None
+        assert KeptPeriod.objects.get().until is not None
+        assert AuditEntry.objects.values_list("action", "actor").first() == ("stop_keeping", "room")
+
+    def test_nothing_ends_while_subtitles_run_or_livekit_is_away(self, kept: Meeting, settings: Any) -> None:
+        session, _ = leases.open_session(
+            room=kept.room, room_sid=kept.room_sid, language="en", engine="embedded", started_by="ada"
+        )
+        self.lost(kept, for_s=60)
+        look_after_meetings()
+        kept.refresh_from_db()
+        assert kept.ended_at is None
+
+        leases.end_session(session)
+        settings.LIVEKIT_URL = f"ws://127.0.0.1:{free_port()}"
+        look_after_meetings()
+        kept.refresh_from_db()
+        assert kept.ended_at is None
+
+    def test_who_is_seen_in_a_room_that_was_given_up_has_their_meeting_back(
+        self, kept: Meeting, as_participant: Callable[..., Api]
+    ) -> None:
+        keeping.end(kept)
+
+        ada = as_participant("ada", room_admin=True)
+        assert ada.call("PUT", f"rooms/{kept.room}/transcript/", {"keep": True}).json()["transcript"] == "on"
+
+        assert Meeting.objects.get().ended_at is None
+
+    @pytest.mark.parametrize("who_says", ["the deployment", "the event", "nobody"])
+    def test_what_must_not_be_kept_any_more_is_stopped(
+        self, kept: Meeting, settings: Any, who_says: str
+    ) -> None:
+        if who_says == "the deployment":
+            settings.TRANSCRIPTS_POLICY = "off"
+        made_event("another", slug="other", name="Other", transcript_policy="off")
+        made_event(kept.room, transcript_policy="off" if who_says == "the event" else "")
+
+        look_after_meetings()
+
+        kept.refresh_from_db()
+        assert kept.is_kept == (who_says == "nobody")
+        actors = [e.actor for e in AuditEntry.objects.filter(action="stop_keeping")]
+        assert actors == ([] if who_says == "nobody" else ["policy"])
+
+    def test_what_no_agent_published_in_time_is_deleted(self, kept: Meeting) -> None:
+        with locked(kept) as meeting:
+            posting.post(meeting, segment("late"))
+        Posted.objects.update(at=timezone.now() - datetime.timedelta(seconds=61))
+
+        look_after_meetings()
+
+        assert not Posted.objects.exists()
 
 
 @pytest.mark.django_db

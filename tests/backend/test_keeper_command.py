@@ -1,8 +1,10 @@
-"""`manage.py keeper --check`, and the keeper's own `/metrics`."""
+"""`manage.py keeper --check`, the keeper's own `/metrics`, and the jobs it runs where there is no broker."""
 
+import contextlib
 import datetime
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
@@ -20,9 +23,25 @@ from backend.leases.models import KeeperTurn
 from tests.backend.running_backend import database_url
 from tests.support.livekit import ROOT
 from tests.support.ports import free_port
+from tools.supervision import STOP_WAIT_S
 
 MANAGE = (sys.executable, "src/backend/manage.py")
 WITHIN_S = 30
+
+KEEPER_WITH_TASKS = """
+import django; django.setup()
+from django.core.management import call_command
+from tests.support import tasks
+call_command("keeper")
+"""
+
+ENQUEUE = """
+import django; django.setup()
+from backend.jobs.services import enqueue
+from tests.support import tasks
+enqueue(tasks.waits, file="{file}")
+enqueue(tasks.tells, file="{file}")
+"""
 
 
 def turn_until(seconds_from_now: float) -> None:
@@ -49,13 +68,14 @@ class TestCheck:
 class Keeper:
     """The real process, on a database of its own whose address is in a file."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *arguments: str) -> None:
+        self._arguments = arguments or (*MANAGE[1:], "keeper")
         self.metrics_port = free_port()
         self._database = directory / "database-url"
         self._database.write_text(f"{database_url(directory)}\n")
         self.environment = {
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
             "DJANGO_ENV": "production",
             "DJANGO_SETTINGS_MODULE": "backend.config.settings",
             "DATABASE_URL_FILE": str(self._database),
@@ -74,7 +94,21 @@ class Keeper:
             },
         }
         self.manage("migrate", "--verbosity", "0").check_returncode()
-        self.process = subprocess.Popen((*MANAGE, "keeper"), cwd=ROOT, env=self.environment)
+        self.start()
+
+    def start(self) -> None:
+        self.process = subprocess.Popen((sys.executable, *self._arguments), cwd=ROOT, env=self.environment)
+
+    def python(self, code: str) -> None:
+        subprocess.run((sys.executable, "-c", code), cwd=ROOT, env=self.environment, check=True, timeout=60)
+
+    def until_job(self, task: str, state: str) -> None:
+        asked = f"SELECT count(*) FROM jobs_job WHERE task = '{task}' AND state = '{state}'"
+        deadline = time.monotonic() + WITHIN_S
+        while not asked_of(self._database.read_text().strip(), asked):
+            assert self.process.poll() is None or state == "due"
+            assert time.monotonic() < deadline, (task, state)
+            time.sleep(0.05)
 
     def manage(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -94,14 +128,26 @@ class Keeper:
             return refusal.code, ""
 
 
-@pytest.fixture
-def keeper(tmp_path: Path) -> Iterator[Keeper]:
-    running = Keeper(tmp_path)
+def asked_of(address: str, query: str) -> int:
+    """The one number that is the answer."""
+    if address.startswith("postgres"):
+        with psycopg.connect(address) as postgres:
+            return int(postgres.execute(query).fetchone()[0])  # type: ignore[index]
+    with contextlib.closing(sqlite3.connect(address.removeprefix("sqlite:///"))) as sqlite:
+        return int(sqlite.execute(query).fetchone()[0])
+
+
+def ended(running: Keeper) -> Iterator[Keeper]:
     try:
         yield running
     finally:
         running.process.kill()
         running.process.wait()
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> Iterator[Keeper]:
+    yield from ended(Keeper(tmp_path))
 
 
 def test_the_check_follows_a_real_keeper_from_start_to_stop(keeper: Keeper) -> None:
@@ -128,3 +174,33 @@ def test_the_keepers_metrics_want_the_token_outside_a_local_run(keeper: Keeper) 
     assert answer[0] == 200
     assert "# TYPE roomscribe_keeper_rounds_total counter" in answer[1]
     assert [keeper.metrics(sent)[0] for sent in ("", "Bearer ", "Bearer other")] == [401, 401, 401]
+
+
+@pytest.fixture
+def keeper_with_tasks(tmp_path: Path) -> Iterator[Keeper]:
+    """The real one knows no task of the tests."""
+    yield from ended(Keeper(tmp_path, "-c", KEEPER_WITH_TASKS))
+
+
+def test_the_keeper_runs_jobs_one_at_a_time_and_leaves_them_due_when_it_is_told_to_end(
+    keeper_with_tasks: Keeper, tmp_path: Path
+) -> None:
+    keeper, said = keeper_with_tasks, tmp_path / "said"
+    keeper.until_job("expire_transcripts", "done")
+    keeper.python(ENQUEUE.format(file=said))
+
+    keeper.until_job("waits", "running")
+    keeper.until_job("tells", "due")
+    assert keeper.check().returncode == 0  # its rounds go on beside it
+    began = time.monotonic()
+    keeper.process.terminate()
+    keeper.process.wait(10)
+    assert time.monotonic() - began < STOP_WAIT_S
+    for name in ("waits", "tells"):
+        keeper.until_job(name, "due")
+
+    (tmp_path / "go").touch()
+    keeper.start()
+    for name in ("waits", "tells"):
+        keeper.until_job(name, "done")
+    assert sorted(said.read_text().split()) == ["began", "began", "ended", "ran"]

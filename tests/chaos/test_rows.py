@@ -24,7 +24,16 @@ async def test_the_row_sees_what_is_promised(row: Row, laboratories: Laboratorie
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(("plant", "row"), [("no_lease", "P5"), ("no_keeper", "F1")])
+@pytest.mark.parametrize(
+    ("plant", "row"),
+    [
+        ("no_lease", "P5"),
+        ("no_keeper", "F1"),
+        ("lossy_engine", "F6"),
+        ("lost_passphrase", "F22"),
+        ("lossy_store", "F12"),
+    ],
+)
 def test_a_planted_defect_is_a_miss(
     plant: str,
     row: str,

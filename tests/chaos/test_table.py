@@ -6,7 +6,7 @@ from tools.chaos import table
 from tools.chaos.__main__ import CannotRun, wanted
 from tools.chaos.table import Needs, Row, Seen, in_laboratories, load_rows, markdown_line, see
 
-ROWS_OF_THE_ISSUE = ("P5", "P6", "F1", "F2", "F3", "F4", *(f"F{number}" for number in range(10, 20)), "F21")
+PROMISED_ROWS = ("P5", "P6", *(f"F{number}" for number in range(1, 22)))
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_miss_stands_out_and_no_text_breaks_the_table(a_row: Row) -> None:
 
 
 def test_every_promised_row_is_there() -> None:
-    assert set(load_rows()) >= set(ROWS_OF_THE_ISSUE)
+    assert set(load_rows()) >= set(PROMISED_ROWS)
 
 
 def test_rows_with_the_same_needs_share_a_laboratory(a_row: Row) -> None:

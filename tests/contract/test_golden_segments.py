@@ -30,9 +30,9 @@ def test_a_caption_keeps_its_wire_form(case: dict[str, Any]) -> None:
     assert Segment.from_attributes(attributes, text) == said
     assert Segment.from_attributes(said.to_attributes(), text) == said
     known = vars(names).values()
-    backlog = {names.ATTRIBUTE_BACKLOG: "true"} if said.is_backlog else {}
-    written = {n: v for n, v in attributes.items() if n in known and n != names.ATTRIBUTE_BACKLOG}
-    assert said.to_attributes() == {**written, **backlog}
+    flags = {names.ATTRIBUTE_BACKLOG: said.is_backlog, names.ATTRIBUTE_CORRECTED: said.is_corrected}
+    written = {n: v for n, v in attributes.items() if n in known and n not in flags}
+    assert said.to_attributes() == {**written, **{n: "true" for n, is_set in flags.items() if is_set}}
 
 
 @pytest.mark.parametrize("case", GOLDEN["refused"], ids=lambda case: f"{case['attribute']}: {case['why']}")
@@ -44,5 +44,6 @@ def test_a_caption_of_another_shape_is_refused_by_name(case: dict[str, Any]) -> 
 
 def test_the_names_on_the_wire_are_those_of_the_contract() -> None:
     of_the_room = {k: v for k, v in vars(names).items() if k.startswith(("TOPIC_", "ATTRIBUTE_"))}
-    assert GOLDEN["names"] == of_the_room
+    of_agents = {"TOPIC_BACKLOG": names.TOPIC_BACKLOG}
+    assert {**GOLDEN["names"], **of_agents} == of_the_room
     assert GOLDEN["max_text_chars"] == MAX_TEXT_CHARS

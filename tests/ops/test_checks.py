@@ -1,5 +1,6 @@
 """`make test` does not pass by testing nothing."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,57 @@ def test_a_failed_check_fails_the_whole_and_is_named(capsys: pytest.CaptureFixtu
 
     assert checks.summary(results, took_s=1) == 1
     assert "FAILED style" in capsys.readouterr().out
+
+
+def test_what_fails_beside_others_fails_it_too(capfd: pytest.CaptureFixture[str]) -> None:
+    results = checks.Tests(passed=4)
+    command = (sys.executable, "-c", "print('said'); raise SystemExit(3)")
+    with checks.beside(checks.Check(name="soak", command=command), results):
+        checks.run(checks.Check(name="other", command=("true",)), results)
+
+    assert results.failed_checks == ["soak"]
+    assert capfd.readouterr().out.split()[-1] == "said"
+
+
+FAILS_UNTIL_A_FILE_IS_THERE = """
+from pathlib import Path
+import pytest
+@pytest.mark.parametrize("number", range({tests}))
+def test_something(number):
+    mark = Path(__file__).parent / f"tried-{{number}}"
+    was_tried = mark.exists()
+    mark.touch()
+    assert {holds}
+"""
+
+
+@pytest.mark.parametrize(
+    ("tests", "holds", "outcome"),
+    [
+        (2, "was_tried", "SHAKY some: what failed passed when it was run again by itself"),
+        (2, "False", "FAILED some"),
+        (checks.MOST_TRIED_AGAIN + 1, "was_tried", "FAILED some"),
+    ],
+)
+def test_a_few_that_failed_are_run_once_more_and_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    tests: int,
+    holds: str,
+    outcome: str,
+) -> None:
+    monkeypatch.setattr(checks, "REPORTS", tmp_path)
+    file = tmp_path / "test_some.py"
+    file.write_text(FAILS_UNTIL_A_FILE_IS_THERE.format(tests=tests, holds=holds))
+    results = checks.Tests()
+
+    checks.run(checks.pytest("some", str(file), "--rootdir", str(tmp_path)), results)
+    checks.try_again(results)
+
+    assert checks.summary(results, took_s=1) == (1 if outcome.startswith("FAILED") else 0)
+    assert outcome in capfd.readouterr().out.splitlines()
+    assert results.passed + results.failed == tests
 
 
 def test_the_last_line_counts_the_tests(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,12 +10,15 @@ import pytest
 import yaml
 
 from agents.workers import transcriber
+from backend.jobs import broker
 from tools.local_settings import local_settings
 from tools.local_stack import programs_of
 
 ROOT = Path(__file__).resolve().parents[2]
 RUNS_ONCE = {"migrate"}
-OURS = {"migrate", "backend", "keeper", "subtitles", "speech"}
+CELERY = {"celery", "celery-beat"}
+"""Where there is a broker; without one the keeper does their work."""
+OURS = {"migrate", "backend", "keeper", "subtitles", "speech"} | CELERY
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def stages() -> dict[str, str]:
 def test_compose_names_its_processes_as_make_run_does(services: dict[str, Any]) -> None:
     here = programs_of(local_settings({}), livekit=Path("livekit-server"))
 
-    assert set(services) == {program.name for program in here} | {"postgres", "redis"} | RUNS_ONCE
+    assert set(services) == {program.name for program in here} | {"postgres", "redis"} | RUNS_ONCE | CELERY
 
 
 def test_every_process_that_keeps_running_has_a_health_check(services: dict[str, Any]) -> None:
@@ -59,7 +62,7 @@ def test_our_images_hold_their_own_side_alone(services: dict[str, Any]) -> None:
     }
 
     assert copied["backend"] == {"contract", "backend"}
-    assert copied["subtitles"] == {"contract", "agents"}
+    assert copied["subtitles"] == {"contract", "agents", "vllm_realtime"}
     assert copied["speech"] == {"speech"}
 
 
@@ -72,8 +75,27 @@ def test_what_images_install_is_pinned_by_hash() -> None:
     assert all("--require-hashes -r requirements/" in line for line in installs)
 
 
+def test_the_workers_image_can_be_built_with_every_engine_or_without_what_most_do_without(
+    services: dict[str, Any],
+) -> None:
+    asked = services["subtitles"]["build"]["args"]["REQUIREMENTS"]
+    assert asked == "${SUBTITLES_REQUIREMENTS:-agents}"
+    assert "ARG REQUIREMENTS=agents\n" in stages()["subtitles"]
+
+    base, all_of_them = (pinned(name) for name in ("agents", "agents-engines"))
+    assert base < all_of_them
+    assert "nvidia-riva-client" in all_of_them - base
+
+
+def pinned(name: str) -> set[str]:
+    """The packages in a file of requirements."""
+    text = (ROOT / f"requirements/{name}.txt").read_text()
+    return set(re.findall(r"^([a-z0-9-]+)(?:\[[a-z,-]+\])?==", text, flags=re.MULTILINE))
+
+
 def test_workers_can_be_scaled(services: dict[str, Any]) -> None:
-    assert not {"container_name", "ports", "hostname"} & set(services["subtitles"])
+    for name in ("subtitles", "celery"):
+        assert not {"container_name", "ports", "hostname"} & set(services[name]), name
     assert "WORKER_NAME" not in (ROOT / "env.d/development/subtitles.env").read_text()
 
 
@@ -103,6 +125,18 @@ def test_the_keepers_health_check_reads_the_same_settings_as_the_keeper(services
     keeper = services["keeper"]
 
     assert keeper["healthcheck"]["test"] == ["CMD", *keeper["command"], "--check"]
+
+
+def test_celery_has_a_broker_and_listens_to_every_queue(services: dict[str, Any]) -> None:
+    backend = (ROOT / "env.d/development/backend.env").read_text()
+    assert re.search(r"^CELERY_BROKER_URL=redis://redis:6379/\d+$", backend, flags=re.MULTILINE)
+
+    for name in CELERY:
+        assert services[name]["env_file"] == services["keeper"]["env_file"]
+        assert services[name]["command"][2:5] == ["celery", "-A", "backend.config.celery"]
+    command = services["celery"]["command"]
+    queues = command[command.index("--queues") + 1]
+    assert set(queues.split(",")) == {queue.name for queue in broker.app.conf.task_queues}
 
 
 def test_every_file_that_compose_mounts_or_reads_is_there(services: dict[str, Any]) -> None:

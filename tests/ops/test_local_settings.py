@@ -107,7 +107,11 @@ def test_what_the_caller_sets_reaches_the_processes(tmp_path: Path) -> None:
         "ROOMSCRIBE_DATA_DIR": str(tmp_path),
         "LIVEKIT_API_KEY": "mine",
         "CORS_ALLOWED_ORIGINS": "https://meet.example.org",
-        "STT_PROVIDER": "embedded",
+        "STT_PROVIDER": "deepgram",
+        "STT_BASE_URL": "http://127.0.0.1:9401/v1/listen",
+        "STT_MODEL": "nova-3",
+        "STT_API_KEY": "x",
+        "STT_FALLBACK": "",
         "DJANGO_SECRET_KEY": "",
     }
 
@@ -115,7 +119,10 @@ def test_what_the_caller_sets_reaches_the_processes(tmp_path: Path) -> None:
 
     assert told["LIVEKIT_API_KEY"] == "mine"
     assert told["CORS_ALLOWED_ORIGINS"] == "https://meet.example.org"
-    assert told["STT_PROVIDER"] == "embedded"
+    engine = {name: value for name, value in caller.items() if name.startswith("STT_")}
+    assert {
+        name: told.get(name) for name in engine
+    } == engine  # an empty STT_FALLBACK is none, not the default
     assert len(told["DJANGO_SECRET_KEY"]) >= 43  # set, but empty: made
 
 

@@ -1,5 +1,6 @@
 """The installed Chromium, with a recording as its microphone."""
 
+import json
 import shutil
 import wave
 from collections.abc import AsyncIterator
@@ -10,9 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from playwright.async_api import Browser, Locator, Page, async_playwright
+from playwright.async_api import Browser, Locator, Page, Route, async_playwright
 
 from tests.support.clips import SAMPLE_RATE_HZ
+from tests.support.livekit import LiveKitServer
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (
@@ -106,6 +108,32 @@ class MeetingPage:
         await self.part("join").click()
         await self.part("meeting-view").wait_for()
 
+    async def join_as_admin(self, server: LiveKitServer, *, room: str, name: str) -> None:
+        """With a token as a frontend of one's own hands it out: `connection-details/` makes nobody a room admin."""
+        token = server.token(room, name.lower(), name=name, room_admin=True)
+        details = {
+            "server_url": server.url,
+            "participant_token": token,
+            "room_name": room,
+            "participant_name": name,
+        }
+
+        async def hand_out(route: Route) -> None:
+            await route.fulfill(status=201, content_type="application/json", body=json.dumps(details))
+
+        await self.page.route("**/connection-details/", hand_out)
+        await self.join(room=room, name=name)
+
+    async def focused(self) -> str:
+        """Test id of what has the keyboard's focus; empty: nothing of ours."""
+        return str(await self.page.evaluate("document.activeElement?.dataset.testid ?? ''"))
+
+    async def press_on(self, test_id: str, *keys: str) -> None:
+        """With the keyboard alone."""
+        await self.part(test_id).last.focus()
+        for key in keys:
+            await self.page.keyboard.press(key)
+
     async def until_state(self, state: str, *, timeout_s: float = 20) -> None:
         await self.page.wait_for_selector(
             f"[data-testid=state][data-state={state}]", state="attached", timeout=timeout_s * 1000
@@ -139,6 +167,22 @@ class MeetingPage:
     def open_lines(self) -> Locator:
         """Lines of the transcript that are not final."""
         return self.page.locator("[data-testid=transcript-line][data-final=false]")
+
+    async def transcript(self) -> list[tuple[str, str]]:
+        """Id and text of the lines that are drawn now, in order: all of them in a short meeting."""
+        lines: list[list[str]] = await self.page.evaluate(
+            "() => [...document.querySelectorAll('[data-testid=transcript-line]')]"
+            ".map((line) => [line.dataset.segmentId, line.querySelector('p').textContent])"
+        )
+        return [(line, text) for line, text in lines]
+
+    async def on_overlay(self) -> list[tuple[str, str]]:
+        """Id and text of the lines over the meeting."""
+        lines: list[list[str]] = await self.page.evaluate(
+            "() => [...document.querySelector('room-captions').shadowRoot.querySelectorAll('[part=line]')]"
+            ".map((line) => [line.dataset.segmentId, line.textContent])"
+        )
+        return [(line, text) for line, text in lines]
 
     async def shown(self) -> list[Shown]:
         lines: list[dict[str, Any]] = await self.page.evaluate("window.shown")

@@ -39,7 +39,14 @@ class LiveKitServer:
         return f"http://127.0.0.1:{self.port}"
 
     def token(
-        self, room: str, identity: str, *, ttl_s: float = 3600, name: str | None = None, **grants: object
+        self,
+        room: str,
+        identity: str,
+        *,
+        ttl_s: float = 3600,
+        name: str | None = None,
+        attributes: dict[str, str] | None = None,
+        **grants: object,
     ) -> str:
         video = api.VideoGrants(**{"room_join": True, "room": room, **grants})  # type: ignore[arg-type]
         return (
@@ -47,6 +54,7 @@ class LiveKitServer:
             .with_identity(identity)
             .with_name(identity.title() if name is None else name)
             .with_grants(video)
+            .with_attributes(attributes or {})
             .with_ttl(datetime.timedelta(seconds=ttl_s))
             .to_jwt()
         )

@@ -19,6 +19,14 @@ STARTS_WITHIN_S = 30
 SHUTDOWN = signal.SIGINT
 """Its fast one: connections are cut."""
 
+CONFIGURATION = """
+# Nothing here outlives the tests, so nothing has to survive a power cut; a SIGKILL, what was committed survives.
+fsync = off
+full_page_writes = off
+track_commit_timestamp = on
+"""
+"""In the file, so that ALTER SYSTEM may say otherwise."""
+
 
 class Cluster:
     """A PostgreSQL's data and port; whoever runs `command` as `account` in `directory` may end it and run it again."""
@@ -41,10 +49,8 @@ class Cluster:
 
     @property
     def command(self) -> tuple[str, ...]:
-        # Nothing here outlives the tests, so nothing has to survive a power cut.
-        careless = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
         where = ("-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.directory))
-        return (_binary("postgres"), "-D", "cluster", *where, *careless)
+        return (_binary("postgres"), "-D", "cluster", *where)
 
     def is_ready(self) -> bool:
         ask = [_binary("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
@@ -57,6 +63,8 @@ class Cluster:
         options = ("-U", "roomscribe", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
         command = [_binary("initdb"), "-D", "cluster", *options]
         subprocess.run(command, user=self.account, cwd=self.directory, check=True, capture_output=True)
+        with (self.directory / "cluster/postgresql.conf").open("a") as configuration:
+            configuration.write(CONFIGURATION)
 
 
 class RunningPostgres:

@@ -4,13 +4,16 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from tests.support.livekit import ROOT, LiveKitServer
 from tests.support.ports import free_ports_in_a_row
+from tools.local_settings import local_settings, process_environment
 
 STARTS_WITHIN_S = 90
 ENDS_WITHIN_S = 30
@@ -29,7 +32,17 @@ class RunningStack:
         self.livekit = LiveKitServer(
             port=livekit_port, api_key="stackkey", api_secret="stack-secret-" + "x" * 32
         )
-        ours = ("DJANGO_", "LIVEKIT_", "DATABASE_", "BACKEND_", "SPEECH_", "SUBTITLES_", "STT_", "MAKE")
+        ours = (
+            "DJANGO_",
+            "LIVEKIT_",
+            "DATABASE_",
+            "BACKEND_",
+            "SPEECH_",
+            "SUBTITLES_",
+            "STT_",
+            "ENGINE_",
+            "MAKE",
+        )
         self.environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(ours)},
             "ROOMSCRIBE_DATA_DIR": str(data_dir),
@@ -82,6 +95,34 @@ class RunningStack:
     @property
     def speech_url(self) -> str:
         return f"http://127.0.0.1:{self.speech_port}"
+
+    def subtitles(self, method: str, room: str, *, as_who: str = "ada") -> dict[str, Any]:
+        """Ask the API about a room's subtitles; the body of the answer. Raises HTTPError for a refusal."""
+        wanted = urllib.request.Request(
+            f"{self.base_url}/api/v1.0/rooms/{room}/subtitles/",
+            data=b"{}" if method == "POST" else None,
+            method=method,
+            headers={
+                "Authorization": f"Bearer {self.livekit.token(room, as_who)}",
+                "Content-Type": "application/json",
+            },
+        )
+        with urllib.request.urlopen(wanted, timeout=5) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+    def manage(self, *arguments: str, given: str = "") -> str:
+        """`manage.py` in the backend's environment; what it says. Raises CalledProcessError."""
+        return subprocess.run(
+            [sys.executable, "src/backend/manage.py", *arguments],
+            cwd=ROOT,
+            env=process_environment(local_settings(self.environment), self.environment),
+            input=given,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
 
     def is_ready(self) -> bool:
         try:

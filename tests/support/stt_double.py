@@ -33,6 +33,8 @@ class Script:
 
     refuses: int | None = None
     """Answers the WebSocket's request with this HTTP status."""
+    retry_after: str | None = None
+    """Sent with the refusal."""
     is_full: bool = False
     """`error` with code `capacity`, then 1013."""
     hangs: bool = False
@@ -128,7 +130,10 @@ class SttDouble:
         self.tried += 1
         self._note()
         if self.script.refuses:
-            return web.Response(status=self.script.refuses)
+            wait = self.script.retry_after
+            return web.Response(
+                status=self.script.refuses, headers=None if wait is None else {"Retry-After": wait}
+            )
         socket = web.WebSocketResponse(max_msg_size=1_000_000)
         await socket.prepare(request)
         if self.script.is_full:

@@ -34,7 +34,7 @@ class RunningWorker:
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.agent_name, self.name, self._waits_for = f"test-{name}", name, waits_for
-        self._log = directory / f"{name}.log"
+        self._log, self.spool = directory / f"{name}.log", directory / "spool"
         self._environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("LIVEKIT_", "SPEECH_", "WORKER_"))},
             "PYTHONPATH": str(ROOT / "src"),
@@ -48,6 +48,7 @@ class RunningWorker:
             "SPEECH_URL": speech_url,
             "WORKER_NAME": name,
             "ROOM_SUBTITLE_AGENT_NAME": self.agent_name,
+            "TRANSCRIPT_SPOOL_DIR": str(directory / "spool"),
             **settings,
         }
 

@@ -45,6 +45,10 @@ class ThreadedServer:
         """As if killed: nobody is told goodbye, connections end."""
         self._within(self._shut())
 
+    def call(self, function: Callable[[], object]) -> None:
+        """On the server's loop, soon."""
+        self._loop.call_soon_threadsafe(function)
+
     def _within(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 

@@ -103,7 +103,7 @@ async def test_a_flood_of_messages_leaves_the_page_usable(stack: RunningStack) -
 
         await page.part("start-subtitles").click()
         await page.until_state("live")
-        while await page.part("transcript-earlier").is_visible():
-            await page.part("transcript-earlier").click()
+        await page.part("transcript").press("Home")
+        await until_read(page, BOBS_WORDS)
         assert [line.text for line in await page.shown() if line.speaker == "bob"] == [BOBS_WORDS]
         assert await page.part("transcript-line").filter(has_text=BOBS_WORDS).count() == 1

@@ -1,12 +1,10 @@
 """A worker that is told to end while people speak: another goes on where it stops."""
 
 import asyncio
-import json
 import os
 import signal
 import sqlite3
 import time
-import urllib.request
 from collections.abc import Iterator
 
 import jiwer
@@ -26,21 +24,6 @@ GAP_AT_MOST_S = 2.0
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     with RunningStack(tmp_path_factory.mktemp("hand over"), SUBTITLES_WORKERS="2") as stack:
         yield stack
-
-
-def request(stack: RunningStack, method: str, room: str) -> dict[str, object]:
-    wanted = urllib.request.Request(
-        f"{stack.base_url}/api/v1.0/rooms/{room}/subtitles/",
-        data=b"{}" if method == "POST" else None,
-        method=method,
-        headers={
-            "Authorization": f"Bearer {stack.livekit.token(room, 'ada')}",
-            "Content-Type": "application/json",
-        },
-    )
-    with urllib.request.urlopen(wanted, timeout=5) as answer:
-        found: dict[str, object] = json.load(answer)
-    return found
 
 
 def worker_of(stack: RunningStack, room: str) -> str:
@@ -66,7 +49,7 @@ async def test_captions_go_on_and_nothing_is_lost_or_doubled(stack: RunningStack
         Viewer(stack.livekit, room_name) as viewer,
         Speaker(stack.livekit, room_name, "ada") as ada,
     ):
-        await asyncio.to_thread(request, stack, "POST", room_name)
+        await asyncio.to_thread(stack.subtitles, "POST", room_name)
         await viewer.until(lambda v: any(n.status.state == "live" for n in v.notices))
         talking = asyncio.create_task(talk(ada))
         await viewer.next_caption()
@@ -77,7 +60,7 @@ async def test_captions_go_on_and_nothing_is_lost_or_doubled(stack: RunningStack
         os.kill(pid, signal.SIGTERM)
         await asyncio.to_thread(psutil.wait_procs, [psutil.Process(pid)], 12)
         ended_after_s = time.monotonic() - drained_at
-        state = await asyncio.to_thread(request, stack, "GET", room_name)
+        state = await asyncio.to_thread(stack.subtitles, "GET", room_name)
         enough.set()
         await talking
         await viewer.until(

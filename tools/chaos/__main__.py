@@ -1,7 +1,8 @@
 """`python -m tools.chaos`: run the rows, print the table; 0 when all saw what was promised.
 
 In the environment: LONG=1 for the long forms, CHAOS_ROWS=P5,F1 for these alone, CHAOS_SHORT=1 for the forms of the
-tests, CHAOS_PLANT=no_lease or no_keeper for a defect that must show, CHAOS_DIR to keep the logs in.
+tests, CHAOS_PLANT=no_lease or another one of tools/chaos/lab.py for a defect that must show, CHAOS_DIR to keep the logs
+in.
 """
 
 import asyncio
@@ -64,6 +65,7 @@ def laboratory(needs: Needs, directory: Path, *, plant: str = "") -> Lab:
         keepers=needs.keepers,
         database=needs.database,
         redis=needs.redis,
+        engine=needs.engine,
         plant=plant,
         **dict(needs.environment),
     )

@@ -29,18 +29,48 @@ from tests.support.livekit import ROOT, LiveKitServer, livekit_binary
 from tests.support.ports import free_port, free_ports_in_a_row
 from tests.support.redis import Redis
 from tools.chaos.balancer import Balancer
+from tools.chaos.engine import LabEngine
 from tools.chaos.events import Events
 from tools.chaos.processes import LabProcess
 
 AGENT_KIND = api.ParticipantInfo.Kind.AGENT
 SETTLES_WITHIN_S = 60.0
-PLANTS = ("", "no_lease", "no_keeper")
+PLANTS = (
+    "",
+    "no_lease",
+    "no_keeper",
+    "lossy_engine",
+    "lost_passphrase",
+    "lossy_store",
+    "doubling_store",
+    "burnt_spool",
+)
 NO_LEASE = "DROP INDEX one_active_session_per_room"
 SLOW_INSERT = """
 CREATE FUNCTION be_slow() RETURNS trigger AS 'BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END' LANGUAGE plpgsql;
 CREATE TRIGGER slow BEFORE INSERT ON leases_session FOR EACH ROW EXECUTE FUNCTION be_slow();
 """
 """Without the index two starts collide only if both look before either writes; in every round, then."""
+
+LOSSY_STORE = """
+CREATE FUNCTION forget() RETURNS trigger AS
+    'BEGIN DELETE FROM transcripts_line WHERE id = NEW.id AND id % 3 = 0; RETURN NULL; END' LANGUAGE plpgsql;
+CREATE TRIGGER forgetful AFTER INSERT ON transcripts_line FOR EACH ROW EXECUTE FUNCTION forget();
+"""
+LINE = (
+    "meeting_id, revision, sequence, start_ms, end_ms, person_id, speaker_identity, speaker_name, track_sid, language, "
+    "engine, is_corrected, text, session_id, generation, stored_at"
+)
+DOUBLING_STORE = f"""
+CREATE FUNCTION say_again() RETURNS trigger AS 'BEGIN
+    IF pg_trigger_depth() = 1 THEN
+        INSERT INTO transcripts_line (segment_id, change, {LINE})
+        SELECT gen_random_uuid(), change + 1000000, {LINE} FROM transcripts_line WHERE id = NEW.id;
+    END IF;
+    RETURN NULL;
+END' LANGUAGE plpgsql;
+CREATE TRIGGER doubling AFTER INSERT ON transcripts_line FOR EACH ROW EXECUTE FUNCTION say_again();
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +90,8 @@ class Answer:
 class Lab:
     """`with Lab(directory) as lab:`; free ports, a directory of its own, and nothing is left running.
 
-    `livekit` is for clients, `url` the one address of the backends. `environment` goes to every process.
+    `livekit` is for clients, `url` the one address of the backends. `environment` goes to every process. LiveKit knows
+    the key of `next_livekit` too.
     """
 
     def __init__(
@@ -72,6 +103,7 @@ class Lab:
         keepers: int = 2,
         database: Literal["postgres", "sqlite"] = "postgres",
         redis: bool = True,
+        engine: Literal["embedded", "scripted"] = "embedded",
         plant: str = "",
         **environment: str,
     ) -> None:
@@ -79,10 +111,13 @@ class Lab:
             raise ValueError(f"CHAOS_PLANT is one of {', '.join(PLANTS[1:])}")
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
-        self._plant = plant
+        self.plant = plant
         livekit_port = free_ports_in_a_row(3)
-        self.livekit = LiveKitServer(
+        self.livekit = self.first_livekit = LiveKitServer(
             port=livekit_port, api_key="chaoskey", api_secret="chaos-secret-" + "x" * 32
+        )
+        self.next_livekit = LiveKitServer(
+            port=livekit_port, api_key="nextkey", api_secret="next-secret-" + "y" * 32
         )
         self._balancer_port, self._events_port, self._speech_port = free_port(), free_port(), free_port()
         self._backend_ports = [free_port() for _ in range(backends)]
@@ -92,12 +127,15 @@ class Lab:
         self.events = Events(self._events_port)
         self._cluster = postgres.Cluster() if database == "postgres" else None
         self._redis = Redis(directory) if redis else None
+        self._engine = LabEngine(plant=plant) if engine == "scripted" else None
         self.database_url = (
             self._cluster.database_url if self._cluster else f"sqlite:///{directory / 'db.sqlite3'}"
         )
+        self.passphrase = f"encryption-{'x' * 40}"
         self._environment = self._common_environment() | environment
         self._keeper_ports = [free_port() for _ in range(0 if plant == "no_keeper" else keepers)]
         self.worker_names = tuple(f"subtitles-{number}" for number in range(1, workers + 1))
+        self._metrics_ports = {name: free_port() for name in self.worker_names}
         self._processes = {process.name: process for process in self._all_processes()}
         self._open = contextlib.ExitStack()
 
@@ -105,6 +143,8 @@ class Lab:
         try:
             self._open.enter_context(Balancer(port=self._balancer_port, backend_ports=self._backend_ports))
             self._open.enter_context(self.events)
+            if self._engine:
+                self._open.enter_context(self._engine.proxy)
             self._start_all()
         except BaseException:
             self.__exit__()
@@ -126,12 +166,28 @@ class Lab:
         return self._processes[name]
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Of every process, for another one beside them."""
+        return dict(self._environment)
+
+    @property
     def processes(self) -> tuple[LabProcess, ...]:
         return tuple(self._processes.values())
 
     @property
     def workers(self) -> tuple[LabProcess, ...]:
         return tuple(self._processes[name] for name in self.worker_names)
+
+    def spool_of(self, worker: str) -> Path:
+        """Where its finals wait until the backend has them."""
+        return self.directory / f"spool-{worker}"
+
+    @property
+    def engine(self) -> LabEngine:
+        """The scripted one; for rows that need it."""
+        if self._engine is None:
+            raise RuntimeError("this laboratory has no scripted engine")
+        return self._engine
 
     async def mend(self) -> None:
         """Everything runs again, and waits for people: a row may have left something dead or paused."""
@@ -246,6 +302,30 @@ class Lab:
                 return int(started[-1])
         raise LookupError(room)
 
+    def metric(self, worker: str, name: str) -> float:
+        """A number that a worker tells of itself. Raises LookupError."""
+        text = _text_at(f"http://127.0.0.1:{self._metrics_ports[worker]}/metrics") or ""
+        found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+        if found is None:
+            raise LookupError(name)
+        return float(found[1])
+
+    async def manage(self, *arguments: str, given: str = "", **environment: str) -> str:
+        """What a command of the backend says; `given` is its standard input. Raises RuntimeError."""
+        command = _python("src/backend/manage.py", *arguments)
+        running = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=ROOT,
+            env=self._environment | environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        said, _ = await running.communicate(given.encode())
+        if running.returncode:
+            raise RuntimeError(f"{arguments[0]}: {said.decode()[-300:]}")
+        return said.decode()
+
     async def until(self, is_so: Callable[[], object], *, timeout_s: float, what: str) -> float:
         """Asked in a thread, ten times a second; how long it took. Raises TimeoutError."""
         began = time.monotonic()
@@ -265,10 +345,12 @@ class Lab:
             process.wait_ready()
         manage = _python("src/backend/manage.py", "migrate", "--verbosity=0")
         subprocess.run(manage, cwd=ROOT, env=self._environment, check=True, timeout=120)
-        if self._plant == "no_lease":
+        if self.plant == "no_lease":
             self.query(NO_LEASE)
             if self._cluster:
                 self.query(SLOW_INSERT)
+        if harm := {"lossy_store": LOSSY_STORE, "doubling_store": DOUBLING_STORE}.get(self.plant):
+            self.query(harm)
         self._mend()
 
     def _mend(self) -> None:
@@ -277,10 +359,14 @@ class Lab:
             process.start()
         for process in self.processes:
             process.wait_ready()
-        _until(self._has_settled, timeout_s=SETTLES_WITHIN_S, what="the laboratory is not ready")
+        if self._engine:
+            self._engine.behave()
+        _until(self.has_settled, timeout_s=SETTLES_WITHIN_S, what="the laboratory is not ready")
 
-    def _has_settled(self) -> bool:
+    def has_settled(self) -> bool:
         """Every worker is known to the backend, and a keeper trusts what it hears of them."""
+        if not self.worker_names:
+            return True
         if not all(
             self.http("GET", "/readyz", base=base, timeout_s=3).status == 200 for base in self.backend_urls
         ):
@@ -298,7 +384,7 @@ class Lab:
             "DJANGO_ENV": "local",
             "DJANGO_SECRET_KEY": f"django-{'x' * 40}",
             "INTERNAL_API_SECRET": f"internal-{'x' * 40}",
-            "API_KEY_ENCRYPTION_KEY": f"encryption-{'x' * 40}",
+            "API_KEY_ENCRYPTION_KEY": self.passphrase,
             "DATABASE_URL": self.database_url,
             **({"CACHE_URL": self._redis.url} if self._redis else {}),
             "LIVEKIT_URL": self.livekit.url,
@@ -310,6 +396,7 @@ class Lab:
             "SPEECH_URL": self.speech_url,
             "SPEECH_HOST": "127.0.0.1",
             "SPEECH_PORT": str(self._speech_port),
+            **(self._engine.environment if self._engine else {}),
         }
 
     def _all_processes(self) -> Iterator[LabProcess]:
@@ -328,7 +415,12 @@ class Lab:
         if redis := self._redis:
             yield self._process("redis", redis.command, is_ready=lambda _: redis.is_ready())
         yield self._livekit_process()
-        yield self._process("speech", _python("-m", "speech"), is_ready=_answers(f"{self.speech_url}/health"))
+        if self.worker_names:
+            yield self._process(
+                "speech", _python("-m", "speech"), is_ready=_answers(f"{self.speech_url}/health")
+            )
+        if engine := self._engine:
+            yield self._process("engine", engine.command, is_ready=lambda _: engine.is_ready())
         serve = ("-m", "uvicorn", "backend.config.asgi:application", "--no-access-log", "--host", "127.0.0.1")
         for number, port in enumerate(self._backend_ports, start=1):
             yield self._process(
@@ -349,6 +441,8 @@ class Lab:
                 _python("-m", "agents.workers.transcriber"),
                 is_ready=lambda process: "worker registered" in process.log(),
                 WORKER_NAME=name,
+                WORKER_METRICS_PORT=str(self._metrics_ports[name]),
+                TRANSCRIPT_SPOOL_DIR=str(self.spool_of(name)),
             )
 
     def _livekit_process(self) -> LabProcess:
@@ -365,7 +459,7 @@ class Lab:
                 "use_external_ip": False,
                 "enable_loopback_candidate": True,
             },
-            "keys": {self.livekit.api_key: self.livekit.api_secret},
+            "keys": {server.api_key: server.api_secret for server in (self.first_livekit, self.next_livekit)},
             "room": {"departure_timeout": 300},
             # As in docker/livekit.yaml: with less, LiveKit cuts everybody off when Redis is away for 7 s.
             "signal_relay": {

@@ -103,10 +103,12 @@ class Meeting:
     async def state(self) -> dict[str, object]:
         return await self.lab.state(self.room, self.speakers[0].identity)
 
-    def talk(self) -> None:
-        """Everybody, from now on: clip after clip, each person beginning with another."""
+    def talk(self, *, only: str | None = None) -> None:
+        """Everybody, or one more person, from now on: clip after clip, each beginning with another."""
         self._is_over.clear()
         for number, speaker in enumerate(self.speakers):
+            if only not in (None, speaker.identity):
+                continue
             voices = itertools.cycle(VOICES[number % 4 :] + VOICES[: number % 4])
             self._talking.append(asyncio.create_task(self._talk(speaker, voices), name="talking"))
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -128,6 +129,12 @@ class LabProcess:
         for process in reversed(self._tree()):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.resume()
+
+    def limit(self, what: int, soft: int, hard: int = resource.RLIM_INFINITY) -> None:
+        """A limit of the module `resource`, for the process, its children and theirs to come."""
+        for process in self._tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.rlimit(what, (soft, hard))
 
     def children(self) -> list[psutil.Process]:
         return self._tree()[1:]

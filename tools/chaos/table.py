@@ -21,6 +21,7 @@ class Needs:
     keepers: int = 2
     database: Literal["postgres", "sqlite"] = "postgres"
     redis: bool = True
+    engine: Literal["embedded", "scripted"] = "embedded"
     environment: tuple[tuple[str, str], ...] = ()
     alone: str = ""
     """A word of one's own: a laboratory that no other row shares."""

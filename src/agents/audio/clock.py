@@ -1,5 +1,6 @@
 """Time belongs to the stream: where in a track's audio something was said, and when that was."""
 
+import math
 import time
 from bisect import bisect_right
 
@@ -74,7 +75,7 @@ class SentAudio:
         """The frame number that was `stream_s` seconds into the stream; never beyond what was sent."""
         if not self._sent_at:
             return 0.0
-        sent = min(max(stream_s * FRAMES_PER_S, 0.0), float(self._sent))
+        sent = self._within_what_was_sent(stream_s)
         piece = max(bisect_right(self._sent_at, sent) - 1, 0)
         return self._frame_at[piece] + (sent - self._sent_at[piece])
 
@@ -82,6 +83,13 @@ class SentAudio:
         """As `frame_at`, for the end of a stretch: at a seam, the end of the piece before it."""
         if not self._sent_at:
             return 0.0
-        sent = min(max(stream_s * FRAMES_PER_S, 0.0), float(self._sent))
+        sent = self._within_what_was_sent(stream_s)
         piece = max(bisect_right(self._sent_at, sent - 1e-6) - 1, 0)
         return self._frame_at[piece] + (sent - self._sent_at[piece])
+
+    def _within_what_was_sent(self, stream_s: float) -> float:
+        """In frames; an engine may say anything."""
+        if not math.isfinite(stream_s):
+            return 0.0
+        # 0.58 s are 28.999999999999996 frames: without rounding the 29th would be given again, or be another piece's.
+        return min(max(round(stream_s * FRAMES_PER_S, 6), 0.0), float(self._sent))

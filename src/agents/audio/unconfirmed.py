@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from agents.audio.gate import Passage
 from agents.audio.pcm import FRAMES_PER_S, Frame
 
-LIMIT_FRAMES = 20 * FRAMES_PER_S
-"""640 kB; more than the longest utterance, so that a healthy engine never loses any."""
+LIMIT_FRAMES = 30 * FRAMES_PER_S
+"""960 kB a speaker: an engine may be away for as long as somebody speaks that much."""
 
 REMNANT_FRAMES = 3 * FRAMES_PER_S // 10
 """Less than this at the end of an utterance holds no word of its own."""
@@ -39,6 +39,11 @@ class Unconfirmed:
     def waits(self) -> bool:
         """Whether there is audio that the current stream has not been given."""
         return self._taken < len(self._pieces)
+
+    @property
+    def is_owed(self) -> bool:
+        """Whether the current stream was given audio that it has not confirmed."""
+        return self._taken > 0
 
     @property
     def is_empty(self) -> bool:
@@ -86,7 +91,7 @@ class Unconfirmed:
             self._drop_oldest()
 
     def skip_before(self, number: int) -> None:
-        """Drop audio before frame `number`: another agent has transcribed it, and the silence it ended in with it."""
+        """Drop audio before frame `number`, which has been transcribed, and the silence it ended in with it."""
         is_cut = False
         while self._pieces and self._pieces[0].number < number:
             is_cut = not self._pieces[0].ends
@@ -96,10 +101,10 @@ class Unconfirmed:
             for _ in rest:
                 self._drop_oldest()
 
-    def forget_before(self, number: int) -> None:
-        """Drop audio before frame `number`, too old to be worth showing."""
-        while self._pieces and self._pieces[0].number < number:
-            self._lose_oldest()
+    def confirm_before(self, number: int) -> None:
+        """A final covers the audio before frame `number`, as far as the current stream was given it."""
+        while self._taken and self._pieces[0].number < number:
+            self._drop_oldest()
 
     def rewind(self) -> bool:
         """A new stream begins: everything unconfirmed is to be given again.

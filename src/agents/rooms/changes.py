@@ -5,7 +5,7 @@ can be lost or come in a wrong order, and nothing has to be queued.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from livekit import rtc
@@ -44,10 +44,11 @@ EVENTS: tuple[EventTypes, ...] = (
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Microphone:
-    """One audio track that is to be transcribed, as it is now."""
+    """One audio track, as it is now; `is_wanted` is false where its speaker does not want to be heard."""
 
     participant: rtc.RemoteParticipant
     publication: rtc.RemoteTrackPublication
+    is_wanted: bool = True
 
     @property
     def track_sid(self) -> str:
@@ -63,8 +64,12 @@ class Microphone:
 class RoomChanges:
     """Iterate to get the microphones whenever something has changed; merges what comes faster than it is read."""
 
-    def __init__(self, *, room: rtc.Room, screen_share_audio: bool) -> None:
+    def __init__(
+        self, *, room: rtc.Room, screen_share_audio: bool, wants_captions: Callable[[str], bool]
+    ) -> None:
         self._room, self._screen_share_audio = room, screen_share_audio
+        self.wants_captions = wants_captions
+        """Asked for each participant, by identity, at each look."""
         self._has_changed = asyncio.Event()
         self._has_changed.set()
         for event in EVENTS:
@@ -80,7 +85,9 @@ class RoomChanges:
             self._has_changed.clear()
             yield tuple(
                 microphones(
-                    self._room.remote_participants.values(), screen_share_audio=self._screen_share_audio
+                    self._room.remote_participants.values(),
+                    screen_share_audio=self._screen_share_audio,
+                    wants_captions=self.wants_captions,
                 )
             )
 
@@ -91,11 +98,18 @@ class RoomChanges:
 
 
 def microphones(
-    participants: Iterable[rtc.RemoteParticipant], *, screen_share_audio: bool
+    participants: Iterable[rtc.RemoteParticipant],
+    *,
+    screen_share_audio: bool,
+    wants_captions: Callable[[str], bool],
 ) -> Iterable[Microphone]:
-    """The audio tracks of people, muted ones too; of each person only a few."""
+    """The audio tracks of people, muted ones too; of each person only a few, but all that are not wanted."""
     for participant in participants:
         if participant.kind not in HEARD_KINDS:
+            continue
+        if not wants_captions(participant.identity):
+            for publication in _audio(participant, (*MICROPHONE_SOURCES, *SCREEN_SOURCES)):
+                yield Microphone(participant=participant, publication=publication, is_wanted=False)
             continue
         heard = _audio(participant, MICROPHONE_SOURCES)[:MICROPHONES_PER_PERSON]
         if screen_share_audio:
@@ -114,3 +128,9 @@ def _audio(
         for publication in participant.track_publications.values()
         if publication.kind == rtc.TrackKind.KIND_AUDIO and publication.source == source
     ]
+
+
+def names_of_people(room: rtc.Room, *, may_name: Callable[[str], bool]) -> tuple[str, ...]:
+    """As they call themselves, but for identities that may not be named; identities are no names."""
+    people = [person for person in room.remote_participants.values() if person.kind in HEARD_KINDS]
+    return tuple(person.name for person in people if person.name and may_name(person.identity))

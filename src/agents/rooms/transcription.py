@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from livekit import rtc
@@ -16,6 +15,12 @@ from contract.workers import HeardUntil
 RESTART_AFTER_S = 1.0
 ASK_AGAIN_AFTER_S = 1.0
 HEARD_LATELY_S = 30.0
+LAST_WORDS_S = 6.0
+"""How long a job that is to leave waits for an engine to say the rest."""
+SILENT_ABOUT_LAST_WORDS_S = 2.0
+LOOK_S = 0.25
+ENDING_AT_MOST = 32
+"""Ended tracks wait with what was said while no engine can be had, and anybody may mute and unmute without end."""
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +29,7 @@ MakePipeline = Callable[[Microphone, rtc.Track], ParticipantPipeline]
 
 @dataclass(kw_only=True, eq=False)
 class _Running:
+    identity: str
     track_sid: str
     track: rtc.Track
     pipeline: ParticipantPipeline
@@ -38,8 +44,9 @@ class Transcription:
     ) -> None:
         self._changes, self._make_pipeline, self._on_change = changes, make_pipeline, on_change
         self._running: dict[str, _Running] = {}
-        self._ending: set[_Running] = set()
-        self._asked_at: dict[str, float] = {}
+        self._ending: dict[_Running, None] = {}
+        self._asked: dict[str, tuple[bool, float]] = {}
+        """Of each track, whether we asked for it or to be rid of it, and when."""
         self._unheard: set[str] = set()
         self._is_finishing = self._has_looked = False
         self._heard_until_ms: dict[str, int] = {}
@@ -48,7 +55,10 @@ class Transcription:
         self._behind_ms: int | None = None
         self._spoken_at_ms: int | None = None
         self.is_encrypted = False
-        """Whether every microphone in the room is encrypted end to end, so that nothing can be transcribed."""
+        """Whether the room is encrypted end to end: every microphone there has been, so that nothing can be heard."""
+        self.has_encrypted = False
+        """Whether there is a microphone that cannot be heard."""
+        self._has_been_plain = False
 
     async def run(self) -> None:
         """Until cancelled; every pipeline has ended when this returns."""
@@ -57,7 +67,7 @@ class Transcription:
                 self._reconcile(microphones, tasks)
 
     async def finish(self) -> None:
-        """Stop listening at a pause and let every pipeline end with its last words."""
+        """Stop listening at a pause and give every pipeline a moment to end with its last words."""
         self._is_finishing = True
         doing = self._all()
         await asyncio.gather(*(running.pipeline.finish_at_pause() for running in doing))
@@ -67,8 +77,18 @@ class Transcription:
             HeardUntil(track_sid=sid, until_ms=ms) for sid, ms in self._heard_until_ms.items()
         )
         self._on_change()
-        if doing:
-            await asyncio.wait({running.task for running in doing})
+        await self._last_words(doing)
+
+    async def _last_words(self, doing: Sequence[_Running]) -> None:
+        """Until all are said, or the engine takes too long: it may be behind, but not silent."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        waiting = {running.task for running in doing}
+        while waiting and loop.time() - began < LAST_WORDS_S:
+            heard_at = max(began, *(running.pipeline.progress.heard_at for running in doing))
+            if loop.time() - heard_at >= SILENT_ABOUT_LAST_WORDS_S:
+                return
+            _, waiting = await asyncio.wait(waiting, timeout=LOOK_S)
 
     @property
     def hears_everybody(self) -> bool:
@@ -109,14 +129,15 @@ class Transcription:
 
     def _reconcile(self, microphones: tuple[Microphone, ...], tasks: asyncio.TaskGroup) -> None:
         """Everything here is synchronous, so a pipeline is registered before anything can be awaited."""
+        self._cut_off_who_opted_out()
         if self._is_finishing:
             return
-        self._note_encryption(microphones)
+        wanted = tuple(microphone for microphone in microphones if microphone.is_wanted)
+        self._note_encryption(wanted)
         was_complete = self.hears_everybody
-        plain = {
-            microphone.track_sid: microphone for microphone in microphones if not microphone.is_encrypted
-        }
-        self._asked_at = {sid: at for sid, at in self._asked_at.items() if sid in plain}
+        plain = {microphone.track_sid: microphone for microphone in wanted if not microphone.is_encrypted}
+        here = {**plain, **{m.track_sid: m for m in microphones if not m.is_wanted}}
+        self._asked = {sid: asked for sid, asked in self._asked.items() if sid in here}
         for sid, running in list(self._running.items()):
             microphone = plain.get(sid)
             if (
@@ -125,7 +146,7 @@ class Transcription:
                 or microphone.publication.track is not running.track
             ):
                 self._end(sid)
-        for sid, microphone in plain.items():
+        for sid, microphone in here.items():
             try:
                 self._take_up(microphone, tasks)
             except Exception:
@@ -137,32 +158,53 @@ class Transcription:
         if self.hears_everybody and not was_complete:
             self._on_change()
 
+    def _cut_off_who_opted_out(self) -> None:
+        """Their lines end with the words they have; what no engine has heard of them yet is dropped."""
+        for running in self._all():
+            if not (self._changes.wants_captions(running.identity) or running.task.cancelling()):
+                if self._running.get(running.track_sid) is running:
+                    del self._running[running.track_sid]
+                    self._let_end(running)
+                running.task.cancel()
+
     def _take_up(self, microphone: Microphone, tasks: asyncio.TaskGroup) -> None:
-        track = microphone.publication.track
-        if track is None:
-            self._subscribe(microphone)
-        elif not microphone.publication.muted and microphone.track_sid not in self._running:
+        track, sid = microphone.publication.track, microphone.track_sid
+        if not microphone.is_wanted:
+            was_asked_for, _ = self._asked.get(sid, (False, 0.0))
+            if track is not None or was_asked_for:
+                self._ask(microphone, to_hear=False)
+        elif track is None:
+            self._ask(microphone, to_hear=True)
+        elif not microphone.publication.muted and sid not in self._running:
             self._start(microphone, track, tasks)
 
     def _note_encryption(self, microphones: tuple[Microphone, ...]) -> None:
-        is_encrypted = bool(microphones) and all(microphone.is_encrypted for microphone in microphones)
-        if is_encrypted != self.is_encrypted:
-            self.is_encrypted = is_encrypted
+        """Where anybody has ever been heard it takes more than one encrypted participant to end subtitles."""
+        before = (self.is_encrypted, self.has_encrypted)
+        self.has_encrypted = any(microphone.is_encrypted for microphone in microphones)
+        self._has_been_plain |= any(not microphone.is_encrypted for microphone in microphones)
+        self.is_encrypted = self.has_encrypted and not self._has_been_plain
+        if (self.is_encrypted, self.has_encrypted) != before:
             self._on_change()
 
-    def _subscribe(self, microphone: Microphone) -> None:
-        """Ask until the track is there: a request may be refused, and is lost while livekit reconnects."""
+    def _ask(self, microphone: Microphone, *, to_hear: bool) -> None:
+        """Until it is so: a request may be refused, and is lost while livekit reconnects."""
         loop = asyncio.get_running_loop()
-        if loop.time() - self._asked_at.get(microphone.track_sid, -math.inf) >= ASK_AGAIN_AFTER_S:
-            microphone.publication.set_subscribed(True)
-            self._asked_at[microphone.track_sid] = loop.time()
+        asked, at = self._asked.get(microphone.track_sid, (not to_hear, 0.0))
+        if asked is not to_hear or loop.time() - at >= ASK_AGAIN_AFTER_S:
+            microphone.publication.set_subscribed(to_hear)
+            self._asked[microphone.track_sid] = (to_hear, loop.time())
             loop.call_later(ASK_AGAIN_AFTER_S, self._changes.look_again)
 
     def _start(self, microphone: Microphone, track: rtc.Track, tasks: asyncio.TaskGroup) -> None:
         pipeline = self._make_pipeline(microphone, track)
         task = tasks.create_task(self._isolated(pipeline, microphone.track_sid), name="participant pipeline")
         self._running[microphone.track_sid] = _Running(
-            track_sid=microphone.track_sid, track=track, pipeline=pipeline, task=task
+            identity=microphone.participant.identity,
+            track_sid=microphone.track_sid,
+            track=track,
+            pipeline=pipeline,
+            task=task,
         )
         task.add_done_callback(lambda _: self._on_change())
         logger.info("pipeline started", extra={"track_sid": microphone.track_sid})
@@ -170,9 +212,16 @@ class Transcription:
     def _end(self, sid: str) -> None:
         """Let it say its last words; another may start beside it meanwhile, segment ids do not clash."""
         running = self._running.pop(sid)
-        self._ending.add(running)
-        running.task.add_done_callback(lambda _: self._ending.discard(running))
+        self._let_end(running)
         running.pipeline.finish()
+        if len(self._ending) > ENDING_AT_MOST:
+            oldest = next(iter(self._ending))
+            del self._ending[oldest]
+            oldest.task.cancel()
+
+    def _let_end(self, running: _Running) -> None:
+        self._ending[running] = None
+        running.task.add_done_callback(lambda _: self._ending.pop(running, None))
 
     def _note_heard(self, pipeline: ParticipantPipeline, track_sid: str) -> None:
         """Of tracks that have ended only the last count: who takes over has heard nothing older."""

@@ -5,7 +5,8 @@ import hmac
 import itertools
 import logging
 from collections import Counter as Tally
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Protocol
 
 import prometheus_client as prometheus
 from aiohttp import web
@@ -17,15 +18,32 @@ from agents.runtime.roster import Roster
 from contract.status import State
 
 JOB_STATES = (State.JOINING, State.LIVE, State.DEGRADED, State.STOPPING, State.FAILED)
+FINALS_OUTCOMES = ("stored", "known", "refused", "dropped")
 BOUNDS = (*(str(bound) for bound in LATENCY_BOUNDS_S), "+Inf")
 
 logger = logging.getLogger(__name__)
 
 
+class Finals(Protocol):
+    """How those of kept transcripts do on their way to the backend."""
+
+    @property
+    def outcomes(self) -> Mapping[str, int]:
+        """How many `stored`, `known`, `refused`, `dropped`."""
+
+    @property
+    def waiting(self) -> int:
+        """How many are to be handed in."""
+
+    @property
+    def oldest_waiting_s(self) -> float:
+        """0: none is."""
+
+
 class WorkerMetrics:
     """Everything on the worker's event loop; what is asked is read from the roster there and then."""
 
-    def __init__(self, *, roster: Roster, capacity: int, clock: Callable[[], float]) -> None:
+    def __init__(self, *, roster: Roster, capacity: int, finals: Finals, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._registry = prometheus.CollectorRegistry()
         self._answered_at = clock()
@@ -50,6 +68,7 @@ class WorkerMetrics:
         for outcome in ("answered", "failed"):
             self._heartbeats.labels(outcome)
         self._registry.register(_Jobs(roster=roster, clock=clock))
+        self._registry.register(_Finals(finals=finals, roster=roster))
         prometheus.ProcessCollector(registry=self._registry)
 
     def note_claim(self, outcome: str) -> None:
@@ -86,7 +105,39 @@ class _Jobs(Collector):
             "at_capacity": counted.engine_full,
         }
         yield _engine_failures(failures)
+        yield CounterMetricFamily(
+            "roomscribe_worker_engine_audio_seconds",
+            "Audio given to engines, repeated audio included",
+            value=counted.audio_sent_ms / 1000,
+        )
+        yield CounterMetricFamily(
+            "roomscribe_worker_dropped_audio_seconds",
+            "Speech that no engine heard: the buffer was full",
+            value=counted.audio_dropped_ms / 1000,
+        )
         yield _latency({"interim": counted.interims, "final": counted.finals})
+
+
+class _Finals(Collector):
+    def __init__(self, *, finals: Finals, roster: Roster) -> None:
+        self._finals, self._roster = finals, roster
+
+    def collect(self) -> Iterator[Metric]:
+        finals = CounterMetricFamily(
+            "roomscribe_worker_finals", "Finals of kept transcripts, handed in or lost", labels=["outcome"]
+        )
+        for outcome in FINALS_OUTCOMES:
+            lost_in_jobs = self._roster.counted.finals_lost if outcome == "dropped" else 0
+            finals.add_metric([outcome], self._finals.outcomes.get(outcome, 0) + lost_in_jobs)
+        yield finals
+        yield GaugeMetricFamily(
+            "roomscribe_worker_finals_waiting", "Finals to be handed in", value=self._finals.waiting
+        )
+        yield GaugeMetricFamily(
+            "roomscribe_worker_finals_oldest_seconds",
+            "For how long the oldest of them has waited",
+            value=self._finals.oldest_waiting_s,
+        )
 
 
 def _by_state(tally: "Tally[str]") -> Metric:

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 
 from agents.runtime.errors import SettingsError
 from contract import names
+from contract.addresses import Allowlist, allowlist_of
+from contract.engines import NamedValue
 
 MIN_SECRET_CHARS = 32
+ENGINE_SCHEMES = ("http://", "https://", "ws://", "wss://", "grpc://", "grpcs://")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,33 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(name="SPEECH_API_KEY", default="", help="Bearer key of the speech server; empty: none is sent."),
     Setting(
+        name="STT_PROVIDER",
+        default="embedded",
+        help="The engine that the next three are of, the same as the backend's.",
+    ),
+    Setting(
+        name="STT_BASE_URL",
+        default="",
+        help="Where that engine is; empty: its own address (Deepgram), or SPEECH_URL (embedded).",
+    ),
+    Setting(name="STT_MODEL", default="", help="Its model; empty: the engine's own choice."),
+    Setting(
+        name="STT_API_KEY",
+        default="",
+        help="Its key; empty: none is sent, or SPEECH_API_KEY (embedded).",
+    ),
+    Setting(
+        name="NVIDIA_FUNCTION_ID",
+        default="",
+        help="Which of NVIDIA's hosted models, when that engine is `nvidia`; empty: an English one.",
+    ),
+    Setting(
+        name="ENGINE_ALLOWED_HOSTS",
+        default="",
+        help="Hosts, host:port or networks that engines of the admin may be at though they are not public; "
+        "comma-separated, the same as the backend's.",
+    ),
+    Setting(
         name="WORKER_NAME",
         default="",
         help="Name of this worker; empty: the host's name and a random suffix.",
@@ -79,6 +109,21 @@ SETTINGS: tuple[Setting, ...] = (
         default="8",
         help="How many people speaking at once one worker transcribes (1-1000).",
     ),
+    Setting(
+        name="SUBTITLES_BACKLOG_SEGMENTS",
+        default="50",
+        help="How many of the last segments somebody who comes late is sent (0-1000); 0: none.",
+    ),
+    Setting(
+        name="SUBTITLES_BACKLOG_MINUTES",
+        default="10",
+        help="How old these may be (1-1440).",
+    ),
+    Setting(
+        name="TRANSCRIPT_SPOOL_DIR",
+        default="",
+        help="Where finals of kept transcripts wait for the backend; empty: roomscribe-spool among temporary files.",
+    ),
 )
 
 
@@ -94,6 +139,13 @@ class Settings:
     backend_url: str
     speech_url: str
     speech_api_key: str = field(repr=False)
+    stt_provider: str
+    stt_base_url: str
+    stt_model: str
+    stt_api_key: str = field(repr=False)
+    stt_options: tuple[NamedValue, ...]
+    """What only the provider's engine wants to know."""
+    engine_allowed_hosts: Allowlist
     worker_name: str
     health_host: str
     health_port: int
@@ -101,6 +153,10 @@ class Settings:
     metrics_token: str = field(repr=False)
     is_local: bool
     capacity: int
+    backlog_segments: int
+    backlog_minutes: int
+    spool_directory: str
+    """Empty: one among temporary files."""
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -123,6 +179,12 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         backend_url=_url(known, "BACKEND_URL", ("http://", "https://")),
         speech_url=_url(known, "SPEECH_URL", ("http://", "https://")),
         speech_api_key=known["SPEECH_API_KEY"],
+        stt_provider=known["STT_PROVIDER"],
+        stt_base_url=known["STT_BASE_URL"] and _url(known, "STT_BASE_URL", ENGINE_SCHEMES),
+        stt_model=known["STT_MODEL"],
+        stt_api_key=known["STT_API_KEY"],
+        stt_options=_stt_options(known),
+        engine_allowed_hosts=_allowlist(known, "ENGINE_ALLOWED_HOSTS"),
         worker_name=known["WORKER_NAME"] or f"{socket.gethostname()}-{secrets.token_hex(4)}",
         health_host=known["WORKER_HEALTH_HOST"],
         health_port=_number(known, "WORKER_HEALTH_PORT", least=0, most=65_535),
@@ -130,6 +192,9 @@ def read_settings(environment: Mapping[str, str] | None = None) -> Settings:
         metrics_token=known["METRICS_TOKEN"],
         is_local=known["DJANGO_ENV"] == "local",
         capacity=_number(known, "SUBTITLES_CAPACITY", least=1, most=1_000),
+        backlog_segments=_number(known, "SUBTITLES_BACKLOG_SEGMENTS", least=0, most=1_000),
+        backlog_minutes=_number(known, "SUBTITLES_BACKLOG_MINUTES", least=1, most=1_440),
+        spool_directory=known["TRANSCRIPT_SPOOL_DIR"],
     )
 
 
@@ -147,10 +212,25 @@ def _refuse_weak_secrets(values: Mapping[str, str]) -> None:
         raise SettingsError("LIVEKIT_API_SECRET and INTERNAL_API_SECRET are equal")
 
 
+def _stt_options(values: Mapping[str, str]) -> tuple[NamedValue, ...]:
+    function_id = values["NVIDIA_FUNCTION_ID"]
+    if values["STT_PROVIDER"] != "nvidia" or not function_id:
+        return ()
+    return (NamedValue(name="function_id", value=function_id),)
+
+
 def _url(values: Mapping[str, str], name: str, schemes: tuple[str, ...]) -> str:
     if not values[name].startswith(schemes):
         raise SettingsError(f"{name} does not begin with one of {', '.join(schemes)}")
     return values[name].rstrip("/")
+
+
+def _allowlist(values: Mapping[str, str], name: str) -> Allowlist:
+    entries = [entry.strip() for entry in values[name].split(",")]
+    try:
+        return allowlist_of(entry for entry in entries if entry)
+    except ValueError:
+        raise SettingsError(f"{name} is not hosts, host:port or networks, comma-separated") from None
 
 
 def _number(values: Mapping[str, str], name: str, *, least: int, most: int) -> int:

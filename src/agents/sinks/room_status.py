@@ -82,4 +82,4 @@ class RoomStatus:
 
 
 def _without_lag(status: Status) -> tuple[object, ...]:
-    return (status.state, status.engine, status.language, status.reason)
+    return (status.state, status.engine, status.language, status.reason, status.transcript)

@@ -1,15 +1,15 @@
-"""Segments into the room: a text stream for each revision, and the older transcription packet."""
+"""Segments into the room, at the pace of its viewers."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from livekit import rtc
 
+from agents.sinks import captions
 from agents.sinks.fence import Fence
 from agents.sinks.outbox import Outbox
-from contract import names
 from contract.segments import Segment
 
 SEND_TIMEOUT_S = 2.0
@@ -19,13 +19,30 @@ GIVE_UP_FINAL_AFTER_S = 10.0
 logger = logging.getLogger(__name__)
 
 
+async def keep_nothing(_: Segment) -> None:
+    """No transcript is kept of it."""
+
+
 class RoomStream:
-    """One speaker's captions; speakers do not wait for each other."""
+    """One speaker's captions; speakers do not wait for each other.
+
+    A final is shown, live or as part of the backlog, once `keep` has returned.
+    """
 
     def __init__(
-        self, *, room: rtc.Room, fence: Fence, on_sent: Callable[[Segment], None] = lambda _: None
+        self,
+        *,
+        room: rtc.Room,
+        fence: Fence,
+        on_delivered: Callable[[Segment], None] = lambda _: None,
+        on_sent: Callable[[Segment], None] = lambda _: None,
+        keep: Callable[[Segment], Awaitable[None]] = keep_nothing,
+        publish: Callable[[rtc.Room, Segment], Awaitable[None]] = captions.publish,
     ) -> None:
-        self._room, self._fence, self._on_sent = room, fence, on_sent
+        self._room, self._fence, self._publish = room, fence, publish
+        self._on_delivered, self._on_sent, self._keep = on_delivered, on_sent, keep
+        self._keeping: dict[str, asyncio.Task[None]] = {}
+        """Of the finals that are not sent yet, by segment."""
         self._outbox = Outbox()
         self._filled, self._has_room, self._is_idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._is_idle.set()
@@ -36,6 +53,10 @@ class RoomStream:
             self._has_room.clear()
             await self._has_room.wait()
         self._outbox.put(segment)
+        if not segment.is_final:
+            self._on_delivered(segment)
+        elif self._fence.is_open(now=asyncio.get_running_loop().time()):
+            self._begin_to_keep(segment)  # whatever keeps us from sending it meanwhile
         self._is_idle.clear()
         self._filled.set()
 
@@ -63,7 +84,19 @@ class RoomStream:
         """Until all that was delivered is out."""
         await self._is_idle.wait()
 
+    def _begin_to_keep(self, segment: Segment) -> asyncio.Task[None]:
+        if segment.id not in self._keeping:
+            self._keeping[segment.id] = asyncio.create_task(self._kept(segment), name="keep a final")
+        return self._keeping[segment.id]
+
+    async def _kept(self, segment: Segment) -> None:
+        await self._keep(segment)
+        self._on_delivered(segment)
+
     async def _send(self, segment: Segment) -> None:
+        if segment.is_final:
+            await asyncio.wait({self._begin_to_keep(segment)})
+            del self._keeping[segment.id]
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + GIVE_UP_FINAL_AFTER_S
         while not await self._is_sent(segment) and segment.is_final:
@@ -76,39 +109,8 @@ class RoomStream:
     async def _is_sent(self, segment: Segment) -> bool:
         try:
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                await _publish(self._room, segment)
+                await self._publish(self._room, segment)
             self._on_sent(segment)
         except Exception:  # noqa: BLE001 - livekit raises bare Exceptions of many kinds while it reconnects
             return False
         return True
-
-
-async def _publish(room: rtc.Room, segment: Segment) -> None:
-    # The old packet does not wait for the stream's three round trips through livekit's FFI.
-    await asyncio.gather(_publish_stream(room, segment), _publish_packet(room, segment))
-
-
-async def _publish_stream(room: rtc.Room, segment: Segment) -> None:
-    writer = await room.local_participant.stream_text(
-        topic=names.TOPIC_TRANSCRIPTION,
-        attributes=segment.to_attributes(),
-        sender_identity=segment.speaker_identity,
-    )
-    await writer.write(segment.text)
-    await writer.aclose()
-
-
-async def _publish_packet(room: rtc.Room, segment: Segment) -> None:
-    packet = rtc.TranscriptionSegment(
-        id=segment.id,
-        text=segment.text,
-        start_time=segment.start_ms,
-        end_time=segment.end_ms,
-        language=segment.language,
-        final=segment.is_final,
-    )
-    await room.local_participant.publish_transcription(
-        rtc.Transcription(
-            participant_identity=segment.speaker_identity, track_sid=segment.track_sid, segments=[packet]
-        )
-    )

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from agents.backend_api import BackendApi
 from agents.runtime.channel import Instruction, JobsDesk
 from agents.runtime.errors import BackendLost
-from agents.runtime.roster import JobKey, Roster, Tick
+from agents.runtime.roster import Roster, Tick, key_of
 from contract.names import HEARTBEAT_INTERVAL_S
 from contract.status import State
-from contract.workers import HeartbeatAnswer, Order, WorkerHeartbeat
+from contract.workers import HeartbeatAnswer, JobCommand, Order, WorkerHeartbeat
 
 COALESCE_S = 0.05
 """News that comes together goes together."""
@@ -33,10 +33,13 @@ class Heartbeat:
         engines: tuple[str, ...],
         clock: Callable[[], float],
         on_beat: Callable[[bool], None] = lambda _: None,
+        on_commands: Callable[[tuple[JobCommand, ...]], None] = lambda _: None,
+        on_engine_tests: Callable[[tuple[str, ...]], None] = lambda _: None,
     ) -> None:
         self._backend, self._roster, self._clock = backend, roster, clock
         self._capacity, self._engines = capacity, engines
-        self._on_beat = on_beat
+        self._on_beat, self._on_commands = on_beat, on_commands
+        self._on_engine_tests = on_engine_tests
         self._has_news = asyncio.Event()
         self._reaches_backend: bool | None = None
         self._unanswered_since: float | None = None
@@ -82,6 +85,8 @@ class Heartbeat:
         )
         self._roster.answered(ticks)
         _relay(answer, ticks, desk)
+        self._on_commands(answer.jobs)
+        self._on_engine_tests(answer.engine_tests)
 
     @property
     def unanswered_s(self) -> float:
@@ -103,10 +108,8 @@ class Heartbeat:
 
 
 def _relay(answer: HeartbeatAnswer, ticks: tuple[Tick, ...], desk: JobsDesk) -> None:
-    numbers = {
-        JobKey(session=tick.report.session, generation=tick.report.generation): tick.number for tick in ticks
-    }
+    numbers = {key_of(tick.report): tick.number for tick in ticks}
     for command in answer.jobs:
-        key = JobKey(session=command.session, generation=command.generation)
+        key = key_of(command)
         if key in numbers:
             desk.tell(Instruction(number=numbers[key], command=command), key=key)

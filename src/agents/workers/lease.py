@@ -11,8 +11,9 @@ from agents.runtime.channel import Instruction, WorkerLine
 from agents.runtime.counts import JobCounts
 from agents.runtime.roster import Tick
 from agents.sinks.fence import Fence
+from contract.engines import SessionEngines
 from contract.names import HEARTBEAT_INTERVAL_S
-from contract.workers import JobReport, Order
+from contract.workers import JobCommand, JobReport, Order
 
 FENCE_BEAT_S = 0.25
 
@@ -29,9 +30,12 @@ class Lease:
         report: Callable[[], JobReport],
         counts: Callable[[], JobCounts] = JobCounts,
         on_language: Callable[[], None],
+        on_engines: Callable[[SessionEngines], None],
+        on_command: Callable[[JobCommand], None] = lambda _: None,
     ) -> None:
+        """`on_command` is told of each that is not to leave, for what it says of wishes and the transcript."""
         self._line, self._report, self._on_language = line, report, on_language
-        self._counts = counts
+        self._counts, self._on_engines, self._on_command = counts, on_engines, on_command
         self.fence = Fence(now=time.monotonic())
         self.language = line.claim.language
         self.takeover = Takeover()
@@ -71,6 +75,8 @@ class Lease:
     def _follow(self, instruction: Instruction) -> None:
         if instruction.finish:
             self.is_to_finish.set()
+        if instruction.engines is not None:
+            self._on_engines(instruction.engines)
         command = instruction.command
         if command is None:
             return
@@ -80,6 +86,7 @@ class Lease:
         if command.language != self.language:
             self.language = command.language
             self._on_language()
+        self._on_command(command)
         if command.order is Order.FINISH:
             self.is_to_finish.set()
         elif command.order is Order.SPEAK or command.heard_until is not None:

@@ -2,10 +2,20 @@
 
 from pathlib import Path
 
+from corsheaders.defaults import default_headers
+from django.core.exceptions import ImproperlyConfigured
+
 from backend.config.environment import Environment
 from backend.config.page import PageHeaders, is_immutable
-from backend.config.safety import refuse_unknown, refuse_unsafe_settings
+from backend.config.safety import (
+    passphrases_as_secrets,
+    refuse_unknown,
+    refuse_unsafe_settings,
+    refuse_weak_passphrases,
+)
 from contract import names
+from contract.addresses import allowlist_of
+from contract.engines import CATALOGUE
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -17,6 +27,7 @@ env = Environment(
     DJANGO_CSRF_TRUSTED_ORIGINS=(list, []),
     DATABASE_URL=(str, f"sqlite:///{ROOT}/.local/data/db.sqlite3"),
     CACHE_URL=(str, "locmemcache://"),
+    CELERY_BROKER_URL=(str, ""),
     CORS_ALLOWED_ORIGINS=(list, []),
     LOG_LEVEL=(str, "INFO"),
     METRICS_TOKEN=(str, ""),
@@ -30,7 +41,8 @@ env = Environment(
     LIVEKIT_EXTRA_KEYS=(list, []),
     LIVEKIT_SERVES_ONLY_US=(bool, False),
     INTERNAL_API_SECRET=(str, ""),
-    API_KEY_ENCRYPTION_KEY=(str, ""),
+    API_KEY_ENCRYPTION_KEY=(list, []),
+    ENGINE_ALLOWED_HOSTS=(list, []),
     CONNECTION_DETAILS_ENABLED=(bool, None),
     CONNECTION_DETAILS_TTL_S=(int, 900),
     ROOM_SUBTITLE_AGENT_NAME=(str, names.AGENT_NAME),
@@ -40,7 +52,15 @@ env = Environment(
     SUBTITLES_IDLE_MINUTES=(float, 60.0),
     SUBTITLES_MAX_HOURS=(float, 12.0),
     SUBTITLES_SCREEN_SHARE_AUDIO=(bool, False),
+    TRANSCRIPTS_POLICY=(str, "room_admin"),
+    TRANSCRIPT_READERS=(str, "joined"),
+    TRANSCRIPT_RETENTION_DAYS=(int, 30),
+    AUDIT_RETENTION_DAYS=(int, 365),
+    EXPORT_DIR=(str, f"{ROOT}/.local/data/exports"),
+    EXPORT_LINK_HOURS=(float, 24.0),
     STT_PROVIDER=(str, "embedded"),
+    STT_BASE_URL=(str, ""),
+    STT_FALLBACK=(list, ["embedded"]),
 )
 
 
@@ -62,7 +82,7 @@ LIVEKIT_SERVES_ONLY_US = env("LIVEKIT_SERVES_ONLY_US")
 METRICS_TOKEN = env("METRICS_TOKEN")
 KEEPER_METRICS_PORT = env("KEEPER_METRICS_PORT")
 INTERNAL_API_SECRET = env("INTERNAL_API_SECRET")
-API_KEY_ENCRYPTION_KEY = env("API_KEY_ENCRYPTION_KEY")
+API_KEY_ENCRYPTION_KEY = env.names("API_KEY_ENCRYPTION_KEY")
 CONNECTION_DETAILS_ENABLED = (
     IS_LOCAL if env("CONNECTION_DETAILS_ENABLED") is None else env("CONNECTION_DETAILS_ENABLED")
 )
@@ -74,7 +94,22 @@ SUBTITLES_POLICY = env("SUBTITLES_POLICY")
 SUBTITLES_IDLE_MINUTES = env("SUBTITLES_IDLE_MINUTES")
 SUBTITLES_MAX_HOURS = env("SUBTITLES_MAX_HOURS")
 SUBTITLES_SCREEN_SHARE_AUDIO = env("SUBTITLES_SCREEN_SHARE_AUDIO")
+TRANSCRIPTS_POLICY = env("TRANSCRIPTS_POLICY")
+TRANSCRIPT_READERS = env("TRANSCRIPT_READERS")
+TRANSCRIPT_RETENTION_DAYS = env("TRANSCRIPT_RETENTION_DAYS")
+AUDIT_RETENTION_DAYS = env("AUDIT_RETENTION_DAYS")
+EXPORT_DIR = env("EXPORT_DIR")
+EXPORT_LINK_HOURS = env("EXPORT_LINK_HOURS")
 STT_PROVIDER = env("STT_PROVIDER")
+# The workers go there; here it is only told in the audit log.
+STT_BASE_URL = env("STT_BASE_URL")
+STT_FALLBACK = env.names("STT_FALLBACK")
+try:
+    ENGINE_ALLOWED_HOSTS = allowlist_of(env.names("ENGINE_ALLOWED_HOSTS"))
+except ValueError:
+    raise ImproperlyConfigured(
+        "ENGINE_ALLOWED_HOSTS must be hosts, host:port or networks, comma-separated."
+    ) from None
 
 refuse_unsafe_settings(
     is_local=IS_LOCAL,
@@ -84,13 +119,18 @@ refuse_unsafe_settings(
         "DJANGO_SECRET_KEY": SECRET_KEY,
         "INTERNAL_API_SECRET": INTERNAL_API_SECRET,
         "LIVEKIT_API_SECRET": LIVEKIT_API_SECRET,
-        "API_KEY_ENCRYPTION_KEY": API_KEY_ENCRYPTION_KEY,
+        **passphrases_as_secrets("API_KEY_ENCRYPTION_KEY", API_KEY_ENCRYPTION_KEY),
         **{f"LIVEKIT_EXTRA_KEYS ({key})": value for key, value in LIVEKIT_EXTRA_KEYS.items()},
     },
 )
+refuse_weak_passphrases("API_KEY_ENCRYPTION_KEY", API_KEY_ENCRYPTION_KEY, is_local=IS_LOCAL)
 
 refuse_unknown("SUBTITLES_POLICY", SUBTITLES_POLICY, known=("anyone", "publishers", "room_admin"))
-refuse_unknown("STT_PROVIDER", STT_PROVIDER, known=("embedded",))
+refuse_unknown("TRANSCRIPTS_POLICY", TRANSCRIPTS_POLICY, known=("room_admin", "anyone", "off"))
+refuse_unknown("TRANSCRIPT_READERS", TRANSCRIPT_READERS, known=("joined", "all", "admins"))
+refuse_unknown("STT_PROVIDER", STT_PROVIDER, known=CATALOGUE)
+for name in STT_FALLBACK:
+    refuse_unknown("STT_FALLBACK", name, known=CATALOGUE)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -101,8 +141,17 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "corsheaders",
     "rest_framework",
+    "rest_framework.authtoken",
     "drf_spectacular",
+    "backend.meetings",
+    "backend.transcripts",
+    "backend.jobs",
+    "backend.downloads",
     "backend.leases",
+    "backend.usage",
+    "backend.engine_tests",
+    "backend.events",
+    "backend.retention",
     "backend.throttles",
     "backend.keeper",
     "backend.checks",
@@ -142,10 +191,11 @@ TEMPLATES = [
 DATABASES = {"default": env.db_url("DATABASE_URL")}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     # SQLite has no row locks: a writer takes the write lock when its transaction begins, and readers go on (WAL).
+    # What is deleted is overwritten, by whichever connection.
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 5,
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA secure_delete=ON;",
     }
 else:
     # Requests run on threads that come and go; without a pool each would open a connection of its own.
@@ -160,6 +210,11 @@ CACHES = {"default": env.cache_url("CACHE_URL")}
 if "redis" in CACHES["default"]["BACKEND"].lower():
     # A cache that does not answer must not hold up an answer of ours.
     CACHES["default"].setdefault("OPTIONS", {}).update(socket_timeout=0.1, socket_connect_timeout=0.1)
+
+# Empty: the keeper runs jobs.
+CELERY_BROKER_URL = env("CELERY_BROKER_URL")
+
+DEFAULT_EXCEPTION_REPORTER_FILTER = "backend.config.reports.DiscreetFilter"
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -179,6 +234,9 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 
 CORS_ALLOWED_ORIGINS = env.names("CORS_ALLOWED_ORIGINS")
 CORS_ALLOW_CREDENTIALS = True
+# A page of lines is asked for again with the tag it came with.
+CORS_ALLOW_HEADERS = (*default_headers, "if-none-match")
+CORS_EXPOSE_HEADERS = ("ETag", "Content-Disposition", "Retry-After")
 CORS_URLS_REGEX = r"^/api/"
 
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -18,6 +18,7 @@ urlpatterns = [
     path(PATH_READY.removeprefix("/"), database_ready),
     path("internal/v1/", include("backend.internal.urls")),
     path("api/v1.0/", include("backend.subtitles.urls")),
+    path("api/v1.0/", include("backend.records.urls")),
     path("api/v1.0/connection-details/", ConnectionDetailsView.as_view()),
     path("api/v1.0/webhooks/livekit/", WebhookView.as_view()),
     path("api/v1.0/schema/", SpectacularAPIView.as_view()),

@@ -7,7 +7,7 @@ from rest_framework.views import APIView
 from backend.bodies import parsed
 from backend.connections.serializers import ConnectionDetailsIn, ConnectionDetailsOut
 from backend.connections.services import connection_details
-from backend.subtitles.serializers import ErrorOut
+from backend.error_responses import ErrorOut
 
 
 class ConnectionDetailsView(APIView):

@@ -28,11 +28,12 @@ KINDS_OF_PEOPLE = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Presence:
-    """Somebody who is in the room now; `room_sid` names the meeting."""
+    """Somebody who is in the room now; `room_sid` names the meeting. `joined_at_ms`: this time, UTC epoch."""
 
     room_sid: str
     identity: str
     can_publish: bool
+    joined_at_ms: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class Seen:
     room_sid: str | None
     is_active: bool
     can_publish: bool
+    joined_at_ms: int
 
 
 def require_presence(*, room: str, identity: str) -> Presence:
@@ -59,7 +61,12 @@ def require_presence(*, room: str, identity: str) -> Presence:
         raise RoomAbsent
     if not seen.is_active:
         raise NotAParticipant
-    return Presence(room_sid=seen.room_sid, identity=identity, can_publish=seen.can_publish)
+    return Presence(
+        room_sid=seen.room_sid,
+        identity=identity,
+        can_publish=seen.can_publish,
+        joined_at_ms=seen.joined_at_ms,
+    )
 
 
 def is_in_room(*, room: str, identity: str) -> bool:
@@ -92,6 +99,27 @@ def rooms_now(names: Iterable[str]) -> dict[str, RoomNow]:
     return livekit().call(look, timeout_s=ROOMS_TIMEOUT_S)
 
 
+def room_sids(names: Iterable[str]) -> dict[str, str]:
+    """Of each of these rooms that exists. Raises LiveKitUnavailable."""
+    wanted = list(names)
+
+    async def look(lkapi: api.LiveKitAPI) -> dict[str, str]:
+        listed = await lkapi.room.list_rooms(api.ListRoomsRequest(names=wanted))
+        return {room.name: room.sid for room in listed.rooms}
+
+    return livekit().call(look, timeout_s=ROOMS_TIMEOUT_S)
+
+
+def people_now(room: str, *, timeout_s: float) -> dict[str, int]:
+    """When each of the people who are in the room came, by identity. Raises LiveKitUnavailable."""
+
+    async def look(lkapi: api.LiveKitAPI) -> dict[str, int]:
+        listed = await lkapi.room.list_participants(api.ListParticipantsRequest(room=room))
+        return {p.identity: joined_ms(p) for p in listed.participants if _is_active_person(p)}
+
+    return livekit().call(look, timeout_s=timeout_s)
+
+
 def ping() -> None:
     """Raises LiveKitUnavailable unless LiveKit answers."""
 
@@ -122,6 +150,7 @@ async def _look(lkapi: api.LiveKitAPI, *, room: str, identity: str) -> Seen:
         room_sid=sid,
         is_active=person is not None and _is_active_person(person),
         can_publish=person is not None and person.permission.can_publish,
+        joined_at_ms=joined_ms(person) if person is not None else 0,
     )
 
 
@@ -138,6 +167,10 @@ async def _participant(lkapi: api.LiveKitAPI, *, room: str, identity: str) -> ap
         if exc.code in (api.ServerErrorCode.NOT_FOUND, api.ServerErrorCode.INVALID_ARGUMENT):
             return None
         raise
+
+
+def joined_ms(person: api.ParticipantInfo) -> int:
+    return person.joined_at_ms or person.joined_at * 1000
 
 
 def _is_active_person(person: api.ParticipantInfo) -> bool:

@@ -13,10 +13,12 @@ from prometheus_client import Counter
 
 from backend.dispatch.rooms import RoomNow, rooms_now
 from backend.errors import LiveKitUnavailable
+from backend.events.services import rooms_switched_off
 from backend.keeper.turns import note_livekit
 from backend.leases import placement
 from backend.leases import services as leases
 from backend.leases.models import Session
+from backend.transcripts.adopting import adopt_room
 from contract.names import HEARTBEAT_STALE_AFTER_S
 from contract.status import Reason, State
 
@@ -77,9 +79,15 @@ class Workers:
 
 
 def judge(
-    session: Session, *, room: RoomNow | None, limits: Limits, workers: Workers, now: datetime.datetime
+    session: Session,
+    *,
+    room: RoomNow | None,
+    limits: Limits,
+    workers: Workers,
+    now: datetime.datetime,
+    is_switched_off: bool = False,
 ) -> Verdict:
-    """`room` is the LiveKit room of this name now, None: there is none."""
+    """`room` is the LiveKit room of this name now, None: there is none; `is_switched_off`: its event wants nothing."""
     is_awaited = session.room_sid == ""
     if room is None:  # one listing may lag behind in a cluster
         patience_s = ROOM_COMES_BACK_WITHIN_S if is_awaited else EMPTY_FOR_S
@@ -90,7 +98,7 @@ def judge(
         return _end()
     if session.state == State.STOPPING:
         return Verdict(action=Action.FINISH_STOP)
-    if now - session.since > limits.most:
+    if is_switched_off or now - session.since > limits.most:
         return Verdict(action=Action.STOP, reason=Reason.POLICY)
     if now - (session.spoken_at or session.since) > limits.idle:
         return Verdict(action=Action.STOP, reason=Reason.IDLE)
@@ -150,12 +158,21 @@ def keep(*, workers_judged: bool, may_go_on: Callable[[], bool] = lambda: True) 
         draining=frozenset(leases.draining_workers()),
         can_take=leases.why_nobody_can_take_it() is None,
     )
+    switched_off = rooms_switched_off()
     for session in sessions:
         if not may_go_on():
             return
         room = rooms.get(session.room)
         leases.note_empty(session, is_empty=room is None or room.people == 0)
-        _mend(session, room, judge(session, room=room, limits=limits, workers=workers, now=now))
+        verdict = judge(
+            session,
+            room=room,
+            limits=limits,
+            workers=workers,
+            now=now,
+            is_switched_off=session.room in switched_off,
+        )
+        _mend(session, room, verdict)
 
 
 def _when_empty(session: Session, now: datetime.datetime) -> Verdict:
@@ -213,7 +230,7 @@ def _mend(session: Session, room: RoomNow | None, verdict: Verdict) -> None:
         case Action.PROMOTE:
             placement.promote_standby(session)
         case Action.ADOPT if room:
-            leases.adopt_room(session, room.sid)
+            adopt_room(session, room.sid)
         case Action.TIDY:
             placement.remove_ghosts(session)
         case Action.WAIT_FOR_PEOPLE:

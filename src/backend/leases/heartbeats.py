@@ -7,14 +7,20 @@ import uuid
 from collections.abc import Callable
 
 from django.db import models
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from backend.leases import placement
 from backend.leases import services as leases
 from backend.leases.counters import TIME_TO_LIVE
 from backend.leases.models import Session, Worker
+from backend.meetings import posting
+from backend.meetings.keeping import kept_since_ms
+from backend.meetings.wishes import wishes_of
+from contract.engines import CATALOGUE
 from contract.shapes import from_value
 from contract.status import Reason, State
+from contract.transcripts import Wishes
 from contract.workers import HeardUntil, HeartbeatAnswer, JobCommand, JobReport, Order, WorkerHeartbeat
 
 MAX_EPOCH_MS = 2**43
@@ -35,7 +41,7 @@ def record_heartbeat(*, name: str, heartbeat: WorkerHeartbeat) -> HeartbeatAnswe
     others_can = functools.cache(lambda: leases.why_nobody_can_take_it() is None)
     commands = []
     for job in heartbeat.jobs:
-        session = _session_of(name, job)
+        session = leases.held(session_id=_uuid(job.session), generation=job.generation, worker=name)
         if session is None:
             leases.note_leaving(
                 session_id=_uuid(job.session), generation=job.generation, worker=name, has_left=job.lost
@@ -48,15 +54,6 @@ def record_heartbeat(*, name: str, heartbeat: WorkerHeartbeat) -> HeartbeatAnswe
     return HeartbeatAnswer(jobs=tuple(commands))
 
 
-def _session_of(worker: str, job: JobReport) -> Session | None:
-    """The session that this worker has claimed for this generation, if it still counts."""
-    session = leases.wanted(pk=_uuid(job.session)).first()
-    if session is None:
-        return None
-    holds = {session.generation: session.worker, session.standby_generation: session.standby_worker}
-    return session if holds.get(job.generation) == worker else None
-
-
 def _record_speaker(
     session: Session,
     job: JobReport,
@@ -65,9 +62,11 @@ def _record_speaker(
     others_can: Callable[[], bool],
 ) -> JobCommand:
     rows = _held(session)
-    said: dict[str, object] = {"last_sequence": max(session.last_sequence, job.last_sequence)}
+    said: dict[str, object] = {"last_sequence": Greatest("last_sequence", job.last_sequence)}
     if job.heard_until is not None:
         said["heard_until"] = [dataclasses.asdict(heard) for heard in job.heard_until]
+    if job.engine in CATALOGUE:
+        said["reported_engine"] = job.engine
     if job.lost or job.state is State.FAILED:
         rows.update(**said)
         _end(session, job, now)
@@ -81,6 +80,7 @@ def _record_speaker(
         spoken_at=_moment(job.spoken_at_ms) or session.spoken_at,
         **said,
     )
+    posting.note_taken(session.meeting, job.posted_taken)
     hands_over = is_draining and (session.standby_is_ready or not (session.standby_worker or others_can()))
     return _command(job, Order.FINISH if hands_over else Order.SPEAK, session)
 
@@ -120,7 +120,19 @@ def _command(job: JobReport, order: Order, session: Session | None = None) -> Jo
         order=order,
         language=session.language if session else "",
         heard_until=_heard_until(session) if session and order in (Order.WAIT, Order.SPEAK) else None,
+        engines_revision=session.engines_revision if session else 0,
+        kept_since_ms=kept_since_ms(session.meeting) if session else None,
+        wishes=_wishes(session, job) if session else None,
+        posted=posting.posted_after(session.meeting, job.posted_taken)
+        if session and order is Order.SPEAK
+        else (),
     )
+
+
+def _wishes(session: Session, job: JobReport) -> Wishes | None:
+    """None: the job goes by those that hold."""
+    meeting = session.meeting
+    return None if meeting is None or meeting.wishes_revision == job.wishes_revision else wishes_of(meeting)
 
 
 def _heard_until(session: Session) -> tuple[HeardUntil, ...] | None:

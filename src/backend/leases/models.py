@@ -29,8 +29,18 @@ class Session(models.Model):
     worker = models.CharField(max_length=255, blank=True)
     heartbeat_at = models.DateTimeField(null=True)
     last_sequence = models.BigIntegerField(default=0)
+    # What its agent says it transcribes with; empty: it has not said.
+    reported_engine = models.CharField(max_length=64, blank=True)
     spoken_at = models.DateTimeField(null=True)
     empty_since = models.DateTimeField(null=True)
+    # The one its room was in when it was started.
+    event = models.ForeignKey("events.Event", on_delete=models.SET_NULL, null=True, related_name="sessions")
+    # One life of its room; it stays the same when LiveKit forgets the room and it comes back.
+    meeting = models.ForeignKey(
+        "meetings.Meeting", on_delete=models.SET_NULL, null=True, related_name="sessions"
+    )
+    # Another whenever its chain or a key of it is; its agent then asks again.
+    engines_revision = models.PositiveBigIntegerField(default=1)
 
     # The agent that is about to take over from one whose worker drains; generation 0: there is none.
     standby_generation = models.PositiveIntegerField(default=0)
@@ -59,6 +69,10 @@ class Session(models.Model):
 
     def identity_of(self, generation: int) -> str:
         return agent_identity(agent=self.agent.hex, generation=generation)
+
+    @property
+    def engine_in_use(self) -> str:
+        return self.reported_engine or self.engine
 
     @property
     def is_active(self) -> bool:

@@ -7,6 +7,7 @@ from backend.dispatch.rooms import send_data
 from backend.errors import LiveKitUnavailable
 from backend.leases import services as leases
 from backend.leases.models import Session
+from backend.meetings.keeping import transcript_of
 from contract.dispatch import DispatchMetadata
 from contract.names import TOPIC_STATUS
 from contract.shapes import to_json
@@ -119,11 +120,19 @@ def _dispatch(session: Session, *, generation: int, within_s: float = LIVEKIT_WI
 
 def announce(session: Session) -> None:
     """Tell the room, in the words an agent would use, as long as there may be none to do it."""
-    session.refresh_from_db(fields=["state", "reason", "language", "engine"])
+    session.refresh_from_db(
+        fields=["state", "reason", "language", "engine", "reported_engine", "meeting"],
+        from_queryset=Session.objects.select_related("meeting"),
+    )
     status = Status(
         state=State(session.state),
-        engine=session.engine,
+        engine=session.engine_in_use,
         language=session.language,
         reason=Reason(session.reason) if session.reason else None,
+        transcript=transcript_of(session.meeting),
     )
-    send_data(room=session.room, topic=TOPIC_STATUS, data=to_json(status))
+    tell(session.room, status)
+
+
+def tell(room: str, status: Status) -> None:
+    send_data(room=room, topic=TOPIC_STATUS, data=to_json(status))

@@ -16,6 +16,8 @@ from django.utils import timezone
 from backend.errors import AtCapacity, ClaimStale
 from backend.leases.counters import CLAIMS
 from backend.leases.models import Session, Worker
+from backend.meetings.models import Meeting
+from backend.meetings.services import opened_meeting
 from contract.names import HEARTBEAT_STALE_AFTER_S
 from contract.status import Reason, State
 
@@ -40,14 +42,25 @@ def open_session(
     language: str,
     engine: str,
     started_by: str,
+    event_id: int | None = None,
     charge: Callable[[], None] = lambda: None,
 ) -> tuple[Session, bool]:
     """The room's active session, and whether this call made it; only then `charge` is called, and may refuse."""
-    wanted = Session(room=room, room_sid=room_sid, language=language, engine=engine, started_by=started_by)
+    wanted = Session(
+        room=room,
+        room_sid=room_sid,
+        language=language,
+        engine=engine,
+        started_by=started_by,
+        event_id=event_id,
+    )
     for _ in range(3):
         try:
             with transaction.atomic():
-                wanted.save(force_insert=True)
+                wanted.meeting = None
+                wanted.save(force_insert=True)  # of many at once all but one go no further
+                wanted.meeting = opened_meeting(room=room, room_sid=room_sid, event_id=event_id)
+                wanted.save(update_fields=["meeting"])
                 charge()
             return wanted, True
         except IntegrityError:  # another caller was first; it may even have ended again meanwhile
@@ -57,7 +70,7 @@ def open_session(
 
 
 def active_session(room: str) -> Session | None:
-    return Session.objects.filter(room=room, ended_at=None).first()
+    return Session.objects.select_related("meeting").filter(room=room, ended_at=None).first()
 
 
 def latest_session(room: str) -> Session | None:
@@ -117,6 +130,7 @@ def _next_generation(rows: models.QuerySet[Session], session: Session, reason: R
         worker="",
         heartbeat_at=None,
         dispatched_at=None,
+        reported_engine="",
         state=State.WAITING_FOR_WORKER,
         reason=reason,
     )
@@ -159,10 +173,21 @@ def change_language(session: Session, language: str, *, charge: Callable[[], Non
     """
     rows = wanted(pk=session.pk)
     with transaction.atomic():
-        if not _change(rows.exclude(language=language), language=language):
+        changed = _change(
+            rows.exclude(language=language),
+            language=language,
+            # Those of the chain that speak it are others.
+            engines_revision=F("engines_revision") + 1,
+        )
+        if not changed:
             return False
         charge()
     return True
+
+
+def change_engines(*, event_id: int) -> None:
+    """The chain of the event's rooms is another from here on: each agent is told with its next heartbeat, and asks."""
+    wanted(event=event_id).update(engines_revision=F("engines_revision") + 1)
 
 
 def note_leaving(*, session_id: uuid.UUID | None, generation: int, worker: str, has_left: bool) -> None:
@@ -192,20 +217,25 @@ def await_room(session: Session) -> None:
         Session.objects.filter(pk=session.pk, ended_at=None).update(room_sid="")
 
 
-def adopt_room(session: Session, room_sid: str) -> None:
-    """The room that was waited for is there."""
-    _change(_same_life(session).filter(room_sid=""), room_sid=room_sid)
+def adopt_room(session: Session, room_sid: str) -> bool:
+    """The room that was waited for is there. False when that was known, or the session has ended."""
+    return _change(_same_life(session).filter(room_sid=""), room_sid=room_sid)
 
 
 def end_session(session: Session, *, state: State = State.IDLE, reason: Reason | None = None) -> bool:
     rows = Session.objects.filter(pk=session.pk, ended_at=None)
-    return _change(rows, ended_at=timezone.now(), state=state, reason=reason)
+    return _change(rows, ended_at=timezone.now(), state=state, reason=reason, reported_engine="")
 
 
 def end_meeting(*, room: str, room_sid: str, reason: Reason) -> None:
     """Its LiveKit room is gone."""
     rows = Session.objects.filter(room=room, room_sid=room_sid, ended_at=None)
-    rows.update(ended_at=timezone.now(), state=State.IDLE, reason=reason)
+    rows.update(ended_at=timezone.now(), state=State.IDLE, reason=reason, reported_engine="")
+
+
+def goes_on_in(meeting: Meeting) -> bool:
+    """Whether subtitles run there, or wait for LiveKit to find its room again."""
+    return Session.objects.filter(meeting=meeting, ended_at=None).exists()
 
 
 def claim(*, session_id: uuid.UUID, generation: int, worker: str) -> tuple[Session, int]:
@@ -227,11 +257,20 @@ def claim(*, session_id: uuid.UUID, generation: int, worker: str) -> tuple[Sessi
         CLAIMS.labels("stale").inc()
         raise ClaimStale
     CLAIMS.labels("granted").inc()
-    session = Session.objects.get(pk=session_id)
+    session = Session.objects.select_related("meeting").get(pk=session_id)
     first = _first_sequence(session, generation)
     # Kept at once: its first captions may be out before any heartbeat tells of them, and the next claim goes beyond.
     Session.objects.filter(pk=session_id).update(last_sequence=Greatest("last_sequence", first))
     return session, first
+
+
+def held(*, session_id: uuid.UUID | None, generation: int, worker: str) -> Session | None:
+    """The session, if this worker has claimed this generation of it and it still counts."""
+    session = wanted(pk=session_id).select_related("meeting").first()
+    if session is None:
+        return None
+    holders = {session.generation: session.worker, session.standby_generation: session.standby_worker}
+    return session if holders.get(generation) == worker else None
 
 
 def open_standby(session: Session) -> Session | None:
@@ -268,6 +307,7 @@ def promote_standby(session: Session) -> bool:
         dispatched_at=F("standby_dispatched_at"),
         state=Case(When(standby_is_ready=True, then=Value(State.LIVE)), default=Value(State.JOINING)),
         reason=None,
+        reported_engine="",
         has_ghosts=True,
         **NO_STANDBY,
     )
@@ -292,6 +332,13 @@ def live_workers() -> list[Worker]:
     return list(
         Worker.objects.filter(heartbeat_at__gt=_seconds_ago(HEARTBEAT_STALE_AFTER_S), is_draining=False)
     )
+
+
+def installed_engines() -> frozenset[str] | None:
+    """What the workers that are there say they can use; None: there are none."""
+    workers = Worker.objects.filter(heartbeat_at__gt=_seconds_ago(HEARTBEAT_STALE_AFTER_S))
+    found = list(workers.values_list("engines", flat=True))
+    return frozenset().union(*found) if found else None
 
 
 def draining_workers() -> set[str]:

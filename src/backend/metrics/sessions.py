@@ -10,6 +10,8 @@ from prometheus_client.registry import Collector
 
 from backend.leases import services as leases
 from backend.leases.models import Session
+from backend.metrics.jobs import jobs
+from backend.metrics.usage import usage
 from backend.questions import Question
 from contract.status import State
 
@@ -35,7 +37,7 @@ class SessionsCollector(Collector):
 
 
 def _known() -> list[Metric]:
-    return [_sessions_by_state(), _redispatches(), _oldest_heartbeat(), *_workers()]
+    return [_sessions_by_state(), _redispatches(), _oldest_heartbeat(), *_workers(), *usage(), *jobs()]
 
 
 def _sessions_by_state() -> Metric:

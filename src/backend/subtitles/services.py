@@ -1,27 +1,26 @@
 """Start, stop and say the state of a room's subtitles, for somebody who is in it."""
 
-import contextlib
-import hashlib
 import time
 
 from django.conf import settings
-from django.core.cache import cache
-from redis.exceptions import RedisError
 
-from backend.dispatch.rooms import Presence, require_presence
-from backend.errors import StillStopping, SubtitlesOff
+from backend.dispatch.rooms import Presence
+from backend.errors import EventDisabled, StillStopping, SubtitlesOff
+from backend.events.chains import engines_of
 from backend.leases import placement
 from backend.leases import services as leases
 from backend.leases.models import Session
+from backend.meetings.joins import note_join
+from backend.meetings.services import meeting_of
+from backend.presence import presence_lately, presence_now
 from backend.subtitles.languages import available_language
 from backend.subtitles.policy import require_right
 from backend.subtitles.state import SubtitlesState, state_of
 from backend.throttles import services as throttles
-from backend.throttles.services import CHANGES_IN_ROOM, CHANGES_OF_ONE, REQUESTS_OF_ONE
+from backend.throttles.services import REQUESTS_OF_ONE, take_a_change
 from backend.tokens.claims import RoomClaims
 from contract.status import Reason, State
 
-PRESENCE_SEEN_FOR_S = 5
 ANSWER_WITHIN_S = 0.95
 LEAST_FOR_LIVEKIT_S = 0.05
 
@@ -42,45 +41,49 @@ def start_subtitles(*, claims: RoomClaims, language: str | None) -> tuple[Subtit
         raise SubtitlesOff
     deadline = Deadline()
     throttles.take(REQUESTS_OF_ONE, claims.room, claims.identity)
-    wanted = available_language(language)
-    presence = _presence_now(claims)
+    engines = engines_of(claims.room)
+    if engines.is_switched_off:
+        raise EventDisabled
+    wanted = available_language(language, engines)
+    presence = presence_now(claims)
     active = leases.active_session(claims.room)
     if active is not None and _goes_on(active, presence):
-        return state_of(claims.room, active), False
+        return _state_with(active, claims, presence), False
     require_right(claims, presence)
     _make_way(active, presence, deadline)
     session, is_new = leases.open_session(
         room=claims.room,
         room_sid=presence.room_sid,
         language=wanted,
-        engine=settings.STT_PROVIDER,
+        engine=engines.for_language(wanted)[0],
         started_by=claims.identity,
+        event_id=engines.event.pk if engines.event else None,
         charge=lambda: _take_a_change(claims),
     )
     if is_new:
         placement.place(session, within_s=deadline.left_s())
         session.refresh_from_db()
-    return state_of(claims.room, session), is_new
+    return _state_with(session, claims, presence), is_new
 
 
 def stop_subtitles(*, claims: RoomClaims) -> SubtitlesState:
     deadline = Deadline()
     throttles.take(REQUESTS_OF_ONE, claims.room, claims.identity)
-    presence = _presence_now(claims)
+    presence = presence_now(claims)
     require_right(claims, presence)
     session = leases.active_session(claims.room)
     if session is not None:
         leases.begin_stop(session, charge=lambda: _take_a_change(claims))
         placement.announce(session)
         placement.finish_stop(session, within_s=deadline.left_s())  # not yet gone: the keeper goes on
-    return _state_now(claims, presence)
+    return state_now(claims, presence)
 
 
 def change_language(*, claims: RoomClaims, language: str) -> SubtitlesState:
     """The state; where no subtitles run there is nothing to change, as there is nothing to stop."""
     throttles.take(REQUESTS_OF_ONE, claims.room, claims.identity)
-    wanted = available_language(language)
-    presence = _presence_now(claims)
+    wanted = available_language(language, engines_of(claims.room))
+    presence = presence_now(claims)
     require_right(claims, presence)
     session = leases.active_session(claims.room)
     if (
@@ -89,17 +92,25 @@ def change_language(*, claims: RoomClaims, language: str) -> SubtitlesState:
         and leases.change_language(session, wanted, charge=lambda: _take_a_change(claims))
     ):
         placement.announce(session)
-    return _state_now(claims, presence)
+    return state_now(claims, presence)
 
 
 def read_state(*, claims: RoomClaims) -> SubtitlesState:
-    return _state_now(claims, _presence_lately(claims))
+    return state_now(claims, presence_lately(claims))
 
 
-def _state_now(claims: RoomClaims, presence: Presence) -> SubtitlesState:
+def state_now(claims: RoomClaims, presence: Presence) -> SubtitlesState:
+    """For somebody who was just seen in the room."""
+    meeting = meeting_of(room=claims.room, room_sid=presence.room_sid)
+    note_join(meeting, claims.identity, joined_at_ms=presence.joined_at_ms)
     session = leases.latest_session(claims.room)
     is_of_this_meeting = session is not None and session.room_sid == presence.room_sid
-    return state_of(claims.room, session if is_of_this_meeting else None)
+    return state_of(claims.room, session if is_of_this_meeting else None, meeting)
+
+
+def _state_with(session: Session, claims: RoomClaims, presence: Presence) -> SubtitlesState:
+    note_join(session.meeting, claims.identity, joined_at_ms=presence.joined_at_ms)
+    return state_of(claims.room, session, session.meeting)
 
 
 def _goes_on(session: Session, presence: Presence) -> bool:
@@ -107,8 +118,7 @@ def _goes_on(session: Session, presence: Presence) -> bool:
 
 
 def _take_a_change(claims: RoomClaims) -> None:
-    throttles.take(CHANGES_OF_ONE, claims.room, claims.identity)
-    throttles.take(CHANGES_IN_ROOM, claims.room)
+    take_a_change(room=claims.room, identity=claims.identity)
 
 
 def _make_way(session: Session | None, presence: Presence, deadline: Deadline) -> None:
@@ -121,24 +131,3 @@ def _make_way(session: Session | None, presence: Presence, deadline: Deadline) -
         session, within_s=deadline.left_s() / 2
     ):
         raise StillStopping
-
-
-def _presence_now(claims: RoomClaims) -> Presence:
-    presence = require_presence(room=claims.room, identity=claims.identity)
-    with contextlib.suppress(RedisError):
-        cache.set(_presence_key(claims), presence, PRESENCE_SEEN_FOR_S)
-    return presence
-
-
-def _presence_lately(claims: RoomClaims) -> Presence:
-    try:
-        seen = cache.get(_presence_key(claims))
-    except RedisError:  # a cache that is away has seen nobody, and is not waited for twice
-        return require_presence(room=claims.room, identity=claims.identity)
-    return seen if isinstance(seen, Presence) else _presence_now(claims)
-
-
-def _presence_key(claims: RoomClaims) -> str:
-    # Hashed: names of any script and length, and nothing of them in the cache's keys.
-    both = f"{claims.room}\0{claims.identity}".encode()
-    return f"presence:{hashlib.sha256(both).hexdigest()}"

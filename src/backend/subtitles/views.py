@@ -6,19 +6,18 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from backend.bodies import parsed
+from backend.error_responses import REFUSALS
 from backend.subtitles import services
-from backend.subtitles.languages import deployment_engine
+from backend.subtitles.languages import engines_to_choose_from
 from backend.subtitles.serializers import (
     ChangeLanguage,
     ConfigOut,
-    ErrorOut,
     MeetAnswer,
     StartSubtitles,
     SubtitlesStateOut,
 )
 from backend.tokens.permissions import claims_for_room
-
-REFUSALS = dict.fromkeys((400, 401, 403, 404, 429, 503), ErrorOut)
+from backend.transcripts.policy import Policy
 
 
 class ConfigView(APIView):
@@ -28,13 +27,15 @@ class ConfigView(APIView):
     @extend_schema(operation_id="read_config", responses={200: ConfigOut})
     def get(self, request: Request) -> Response:
         """What a page needs to know before anybody joins."""
-        engine = deployment_engine()
         config = {
             "livekit_url": settings.LIVEKIT_PUBLIC_URL,
             "subtitles_enabled": settings.SUBTITLES_ENABLED,
+            "transcripts_enabled": settings.TRANSCRIPTS_POLICY != Policy.OFF,
+            "transcript_readers": settings.TRANSCRIPT_READERS,
+            "transcript_retention_days": settings.TRANSCRIPT_RETENTION_DAYS,
             "connection_details_enabled": settings.CONNECTION_DETAILS_ENABLED,
             "language": settings.SUBTITLES_LANGUAGE,
-            "engines": [engine],
+            "engines": engines_to_choose_from(),
         }
         return Response(ConfigOut(config).data)
 

@@ -35,6 +35,11 @@ class Limit:
 REQUESTS_OF_ONE = Limit(name="requests", most=60)
 CHANGES_OF_ONE = Limit(name="changes of one", most=10)
 CHANGES_IN_ROOM = Limit(name="changes in room", most=30)
+WISHES_OF_ONE = Limit(name="wishes of one", most=10)
+CAPTIONS_OF_ONE = Limit(name="captions of one", most=120)
+EXPORTS_OF_ONE = Limit(name="exports of one", most=10)
+ENGINE_TESTS_OF_ONE = Limit(name="engine tests of one", most=5)
+ENGINE_TESTS = Limit(name="engine tests", most=20)
 
 
 def take(limit: Limit, *subject: str) -> None:
@@ -44,6 +49,12 @@ def take(limit: Limit, *subject: str) -> None:
     key = hashlib.sha256("\0".join((limit.name, str(window), *subject)).encode()).hexdigest()
     if not _is_counted(key, most=limit.most, ends_s=(window + 1) * WINDOW_S):
         raise Throttled(retry_after_s=math.ceil((window + 1) * WINDOW_S - now_s))
+
+
+def take_a_change(*, room: str, identity: str) -> None:
+    """One that concerns everybody in the room."""
+    take(CHANGES_OF_ONE, room, identity)
+    take(CHANGES_IN_ROOM, room)
 
 
 def forget_old_counts() -> None:

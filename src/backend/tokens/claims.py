@@ -11,17 +11,22 @@ from livekit.api import TokenVerifier
 from backend.errors import TokenRefused
 from backend.tokens import jws
 from backend.tokens.rules import LEEWAY_S, RULES
+from contract.names import ROLE_CAPTIONER, TOKEN_ATTRIBUTE_ROLE
 
 
 @dataclass(frozen=True, kw_only=True)
 class RoomClaims:
-    """Who is asking, for which room, and what LiveKit lets them do there. `expires_at_s` is UTC epoch."""
+    """Who is asking, for which room, and what LiveKit lets them do there. `expires_at_s` is UTC epoch.
+
+    `is_captioner` is the token's own word: participants may change their attributes in the room.
+    """
 
     room: str
     identity: str
     name: str
     metadata: str
     is_room_admin: bool
+    is_captioner: bool
     can_publish: bool
     can_publish_sources: tuple[str, ...]
     can_publish_data: bool
@@ -76,6 +81,7 @@ def _room_claims(payload: jws.JsonObject) -> RoomClaims:
         name=payload.get("name", ""),
         metadata=payload.get("metadata", ""),
         is_room_admin=video.get("roomAdmin", False),
+        is_captioner=payload.get("attributes", {}).get(TOKEN_ATTRIBUTE_ROLE) == ROLE_CAPTIONER,
         can_publish=can_publish,
         can_publish_sources=tuple(video.get("canPublishSources", ())),
         can_publish_data=video.get("canPublishData", can_publish),

@@ -5,10 +5,14 @@ import contextlib
 from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.webhook import WebhookEvent
 
-from backend.dispatch.rooms import KINDS_OF_PEOPLE, is_in_room
+from backend.dispatch.rooms import KINDS_OF_PEOPLE, is_in_room, joined_ms
 from backend.errors import LiveKitUnavailable
 from backend.leases import placement
 from backend.leases import services as leases
+from backend.meetings.joins import note_join
+from backend.meetings.services import meeting_of
+from backend.transcripts.keeping import end_meeting
+from backend.webhooks import recordings
 from contract.status import Reason, State
 
 LIVEKIT_WITHIN_S = 0.2
@@ -17,12 +21,19 @@ LIVEKIT_WITHIN_S = 0.2
 
 def heed(event: WebhookEvent) -> None:
     """An agent that left is not among them: whether it is missed, its heartbeats tell."""
+    if event.event in recordings.EVENTS:
+        recordings.heed_recording(event)
     if not event.room.sid:
         return
     match event.event:
         case "room_finished":
-            leases.end_meeting(room=event.room.name, room_sid=event.room.sid, reason=Reason.ROOM_EMPTY)
+            end_meeting(room=event.room.name, room_sid=event.room.sid)
         case "participant_joined" if _is_person(event.participant):
+            note_join(
+                meeting_of(room=event.room.name, room_sid=event.room.sid),
+                event.participant.identity,
+                joined_at_ms=joined_ms(event.participant),
+            )
             _place_where_people_return(
                 room=event.room.name, room_sid=event.room.sid, identity=event.participant.identity
             )

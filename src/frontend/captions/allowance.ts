@@ -5,8 +5,11 @@ export interface AllowanceOptions {
   readonly burst: number;
 }
 
-/** A speaker makes a few revisions a second; the burst leaves room for a backlog. */
+/** A speaker makes a few revisions a second; the burst leaves room for what an outage held back. */
 export const CAPTION_ALLOWANCE: AllowanceOptions = { perSecond: 20, burst: 200 };
+
+/** What is repeated for a newcomer comes at once: as much as `SUBTITLES_BACKLOG_SEGMENTS` may be. */
+export const BACKLOG_ALLOWANCE: AllowanceOptions = { perSecond: 20, burst: 1_000 };
 
 const MAX_SENDERS = 1_000;
 

@@ -1,10 +1,11 @@
 // <room-captions>: the last lines of what is being said, over whatever is below.
 
-import { Pacing, type Turn } from "./pacing";
-import { type Captions, NO_CAPTIONS } from "./reducer";
-import { type Segment, segmentKey } from "./segments";
-import { captionedName, type NameOf, SpeakerColours } from "./speakers";
-import { captionStyle } from "./style";
+import { type Line, Pacing, type Turn } from "./pacing.js";
+import { type Captions, changesSince, NO_CAPTIONS } from "./reducer.js";
+import { rowsOf } from "./rows.js";
+import { type Segment, segmentKey } from "./segments.js";
+import { captionedName, type NameOf, SpeakerColours, speakerOf } from "./speakers.js";
+import { captionStyle } from "./style.js";
 
 const MAX_ANNOUNCEMENTS = 10;
 
@@ -15,11 +16,14 @@ interface TurnView {
   readonly lines: Map<string, HTMLElement>;
 }
 
+// Where there is no page, such as on a server that renders one, the library can still be imported.
+const PageElement = globalThis.HTMLElement ?? (class {} as typeof HTMLElement);
+
 /**
  * `show(captions)` is all it needs. `nameOf` (see `namesIn`) says what people are called in the
  * room, which wins over the name a caption carries. Attribute `announce="off"` keeps it silent for screen readers.
  */
-export class RoomCaptionsElement extends HTMLElement {
+export class RoomCaptionsElement extends PageElement {
   static readonly tag = "room-captions";
 
   nameOf: NameOf | null = null;
@@ -33,6 +37,7 @@ export class RoomCaptionsElement extends HTMLElement {
   readonly #views = new Map<string, TurnView>();
   #captions: Captions = NO_CAPTIONS;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #resized: ResizeObserver | undefined;
 
   constructor() {
     super();
@@ -56,9 +61,13 @@ export class RoomCaptionsElement extends HTMLElement {
 
   disconnectedCallback(): void {
     clearTimeout(this.#timer);
+    this.#resized?.disconnect();
   }
 
   connectedCallback(): void {
+    this.#resized ??= new ResizeObserver(() => this.#render());
+    // Called at once as well, and whenever rows break elsewhere.
+    this.#resized.observe(this);
     this.#render();
   }
 
@@ -71,36 +80,56 @@ export class RoomCaptionsElement extends HTMLElement {
       view.row.remove();
       this.#views.delete(identity);
     }
-    for (const turn of turns) this.#renderTurn(turn);
-    this.#overlay.classList.toggle("crowded", turns.length > 1);
+    const slots = Math.max(0, ...turns.map(({ slot }) => slot + 1));
+    this.#overlay.style.setProperty("--slots", String(slots));
+    for (const turn of turns) this.#renderTurn(turn, slots);
+    // All are drawn before the first is measured: one layout is enough.
+    const rolled = turns.filter((turn) => this.#hasRolled(turn, nowMs)).map(({ speakerIdentity }) => speakerIdentity);
+    if (rolled.length > 0) {
+      for (const turn of this.#pacing.turnsAt(nowMs)) if (rolled.includes(turn.speakerIdentity)) this.#renderTurn(turn, slots);
+    }
 
     clearTimeout(this.#timer);
-    const endMs = this.#pacing.nextEndMs();
-    if (endMs !== null && this.isConnected) this.#timer = setTimeout(() => this.#render(), endMs - nowMs + 1);
+    const nextMs = this.#pacing.nextMs();
+    if (nextMs !== null && this.isConnected) this.#timer = setTimeout(() => this.#render(), nextMs - nowMs + 1);
   }
 
-  #renderTurn({ speakerIdentity, segments }: Turn): void {
+  #hasRolled({ speakerIdentity, lines }: Turn, nowMs: number): boolean {
+    const view = this.#views.get(speakerIdentity) as TurnView;
+    const rows = lines.flatMap(({ segment, from }, line) => {
+      const text = view.lines.get(segmentKey(segment))?.firstChild;
+      return text instanceof Text ? rowsOf(text).map((end) => ({ line, end: from + end })) : [];
+    });
+    return this.#pacing.laidOut(speakerIdentity, rows, nowMs);
+  }
+
+  #renderTurn({ speakerIdentity, slot, lines }: Turn, slots: number): void {
     const view = this.#views.get(speakerIdentity) ?? this.#newView(speakerIdentity);
-    setText(view.name, captionedName(segments.at(-1) as Segment, this.nameOf));
-    const keys = new Set(segments.map(segmentKey));
+    const { segment: last } = lines.at(-1) as Line;
+    view.row.style.gridRow = String(slots - slot);
+    view.name.className = `name colour-${this.colours.of(speakerOf(last))}`;
+    setText(view.name, captionedName(last, this.nameOf));
+    const keys = new Set(lines.map(({ segment }) => segmentKey(segment)));
     for (const [key, line] of view.lines) {
       if (keys.has(key)) continue;
       line.remove();
       view.lines.delete(key);
     }
-    segments.forEach((segment, index) => {
+    lines.forEach(({ segment, from }, index) => {
       const line = view.lines.get(segmentKey(segment)) ?? newLine(segment);
       view.lines.set(segmentKey(segment), line);
       if (view.words.children[index] !== line) view.words.insertBefore(line, view.words.children[index] ?? null);
       line.dataset.final = String(segment.isFinal);
       line.dataset.revision = String(segment.revision);
-      setText(line, segment.text);
+      // The words that decided it are about to go.
+      if (from > 0 && line.dir === "auto" && line.textContent !== "") line.dir = getComputedStyle(line).direction;
+      setText(line, segment.text.slice(from));
     });
   }
 
   #newView(identity: string): TurnView {
     const row = element("div", { part: "turn", class: "turn" });
-    const name = element("bdi", { part: "name", class: `name colour-${this.colours.of(identity)}` });
+    const name = element("bdi", { part: "name" });
     const words = element("div", { part: "words", class: "words" });
     row.dataset.speaker = identity;
     row.append(name, words);
@@ -112,9 +141,10 @@ export class RoomCaptionsElement extends HTMLElement {
 
   #announce(captions: Captions): void {
     if (this.getAttribute("announce") === "off") return;
-    for (const segment of captions.segments) {
-      if (!segment.isFinal || segment.isBacklog || segment.text.trim() === "") continue;
-      if (this.#captions.byKey.get(segmentKey(segment))?.isFinal) continue;
+    for (const { segment, known } of changesSince(this.#captions, captions)) {
+      if (!segment.isFinal || segment.isBacklog || known?.isFinal || segment.text.trim() === "") continue;
+      // A correction of what was said before one came.
+      if (segment.isCorrected && known === undefined) continue;
       const line = element("p", { dir: "auto" });
       line.textContent = `${captionedName(segment, this.nameOf)}: ${segment.text}`;
       this.#announcer.append(line);
@@ -154,4 +184,10 @@ function element(tag: string, attributes: Record<string, string>): HTMLElement {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
   return made;
+}
+
+declare global {
+  interface HTMLElementTagNameMap {
+    "room-captions": RoomCaptionsElement;
+  }
 }

@@ -1,10 +1,11 @@
 // Messages of a room become captions and status; knows no LiveKit, so any client can feed it.
 
-import { Allowance } from "./allowance";
-import { TOPIC_STATUS, TOPIC_TRANSCRIPTION } from "./names";
-import { type Captions, NO_CAPTIONS, withOpenLinesEnded, withSegment } from "./reducer";
-import { parseSegment } from "./segments";
-import { parseStatus, type State, type Status } from "./status";
+import { Allowance, BACKLOG_ALLOWANCE } from "./allowance.js";
+import { ATTRIBUTE_BACKLOG, TOPIC_STATUS, TOPIC_TRANSCRIPTION } from "./names.js";
+import { type Captions, NO_CAPTIONS, storedLine, withOpenLinesEnded, withSegment, withStored } from "./reducer.js";
+import { parseSegment, type Segment } from "./segments.js";
+import { Pseudonyms } from "./speakers.js";
+import { parseStatus, type State, type Status } from "./status.js";
 
 /** States in which an agent may still end a line; the server may say `joining` a moment after it is live. */
 const SPEAKING: ReadonlySet<State> = new Set<State>(["joining", "live", "degraded", "stopping"]);
@@ -15,6 +16,8 @@ const OVER: ReadonlySet<State> = new Set<State>(["idle", "failed"]);
 export interface FeedListener {
   onCaptions?(captions: Captions): void;
   onStatus?(status: Status): void;
+  /** The room speaks of a later revision of what the record has: read it again, soon, because its word is what counts. */
+  onRecordChanged?(): void;
 }
 
 /** One text stream or data packet; `senderIdentity` is what LiveKit asserts, empty for server and hidden agent. */
@@ -28,7 +31,9 @@ export interface Message {
 export class CaptionFeed {
   captions: Captions = NO_CAPTIONS;
   readonly #listener: FeedListener;
-  readonly #allowance = new Allowance();
+  readonly #live = new Allowance();
+  readonly #backlog = new Allowance(BACKLOG_ALLOWANCE);
+  readonly #pseudonyms = new Pseudonyms();
   #state: State | null = null;
 
   constructor(listener: FeedListener) {
@@ -46,12 +51,20 @@ export class CaptionFeed {
     if (!SPEAKING.has(state)) this.#show(withOpenLinesEnded(this.captions));
   }
 
+  /** Lines of the server's record (`parseLine`), in any order, as often as one likes. */
+  store(lines: readonly Segment[]): void {
+    this.#show(withStored(this.captions, lines));
+  }
+
   #receiveCaption(received: Required<Omit<Message, "topic">>): void {
-    if (!this.#allowance.take(received.senderIdentity, performance.now())) return;
+    const allowance = received.attributes[ATTRIBUTE_BACKLOG] === "true" ? this.#backlog : this.#live;
+    if (!allowance.take(received.senderIdentity, performance.now())) return;
     const segment = parseSegment(received);
     if (segment === null) return;
     if (!segment.isFinal && this.#state !== null && OVER.has(this.#state)) return;
-    this.#show(withSegment(this.captions, segment));
+    const line = storedLine(this.captions, segment.id);
+    this.#show(withSegment(this.captions, this.#pseudonyms.toldApart(segment)));
+    if (line !== undefined && segment.revision > line.revision) this.#listener.onRecordChanged?.();
   }
 
   #receiveStatus({ senderIdentity, text }: Pick<Message, "senderIdentity" | "text">): void {

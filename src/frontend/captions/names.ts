@@ -15,3 +15,4 @@ export const ATTRIBUTE_START_MS = "roomscribe.start_ms";
 export const ATTRIBUTE_END_MS = "roomscribe.end_ms";
 export const ATTRIBUTE_ENGINE = "roomscribe.engine";
 export const ATTRIBUTE_BACKLOG = "roomscribe.backlog";
+export const ATTRIBUTE_CORRECTED = "roomscribe.corrected";

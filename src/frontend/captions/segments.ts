@@ -1,6 +1,6 @@
 // Who said what, when: a text stream becomes a Segment, or nothing.
 
-import * as names from "./names";
+import * as names from "./names.js";
 
 /** One revision of one stretch of one participant's speech; `text` is the whole segment so far. */
 export interface Segment {
@@ -18,7 +18,14 @@ export interface Segment {
   readonly engine: string;
   readonly text: string;
   readonly isBacklog: boolean;
+  /** By a person, after it was said. */
+  readonly isCorrected: boolean;
+  /** Read from the server's record, whose word it is who said it; never so for what the room sends. */
+  readonly isStored: boolean;
 }
+
+/** Instead of an engine's name: a person wrote it. */
+export const ENGINE_HUMAN = "human";
 
 /** A text stream as it came; `senderIdentity` is the one LiveKit asserts. */
 export interface ReceivedText {
@@ -77,8 +84,50 @@ export function parseSegment({ senderIdentity, attributes, text }: ReceivedText)
     engine,
     text,
     isBacklog: attributes[names.ATTRIBUTE_BACKLOG] === "true",
+    isCorrected: attributes[names.ATTRIBUTE_CORRECTED] === "true",
+    isStored: false,
   };
 }
+
+/**
+ * The segment that a line of the record is, as `GET rooms/{room}/segments/` lists it, or null where it has another
+ * shape. What was said before is marked as backlog: it is read, not announced.
+ */
+export function parseLine(line: unknown): Segment | null {
+  if (typeof line !== "object" || line === null) return null;
+  const { id, text, speaker_identity, speaker_name, ...rest } = line as Readonly<Record<string, unknown>>;
+  const [sequence, revision, startMs, endMs] = [rest.sequence, rest.revision, rest.start_ms, rest.end_ms];
+  const [trackSid, language, engine] = [rest.track_sid, rest.language, rest.engine];
+  if (typeof id !== "string" || !SEGMENT_ID.test(id)) return null;
+  if (!isShort(text, MAX_TEXT_CHARS) || !isShort(speaker_name, MAX_NAME_CHARS)) return null;
+  if (!isShort(speaker_identity, MAX_NAME_CHARS) || speaker_identity === "") return null;
+  if (!isShort(trackSid, MAX_WORD_CHARS) || !isShort(language, MAX_WORD_CHARS) || !isShort(engine, MAX_WORD_CHARS)) return null;
+  if (!isCount(sequence) || !isCount(revision) || !isDate(startMs) || !isDate(endMs)) return null;
+  return {
+    id,
+    trackSid,
+    sequence,
+    revision,
+    isFinal: true,
+    speakerIdentity: speaker_identity,
+    speakerName: speaker_name,
+    language,
+    startMs,
+    endMs,
+    engine,
+    text,
+    isBacklog: true,
+    isCorrected: rest.corrected === true,
+    isStored: true,
+  };
+}
+
+/** Place in the meeting: by sequence; two that people and the agent began at once by their start. */
+export function isBefore(one: Place, other: Place): boolean {
+  return one.sequence === other.sequence ? one.startMs < other.startMs : one.sequence < other.sequence;
+}
+
+type Place = Pick<Segment, "sequence" | "startMs">;
 
 /** What a segment is known by. Whoever repeats another speaker's segment id makes a segment of their own. */
 export function segmentKey(segment: Pick<Segment, "speakerIdentity" | "id">): string {
@@ -88,16 +137,28 @@ export function segmentKey(segment: Pick<Segment, "speakerIdentity" | "id">): st
 function wholeNumber(digits: string | undefined): number | null {
   if (digits === undefined || !DIGITS.test(digits)) return null;
   const number = Number(digits);
-  return Number.isSafeInteger(number) ? number : null;
+  return isCount(number) ? number : null;
 }
 
 function epochMs(digits: string | undefined): number | null {
   const number = wholeNumber(digits);
-  return number !== null && number <= LATEST_DATE_MS ? number : null;
+  return isDate(number) ? number : null;
 }
 
 function shortWord(word: string | undefined): string | null {
   return word !== undefined && word.length <= MAX_WORD_CHARS ? word : null;
+}
+
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
+}
+
+function isDate(value: unknown): value is number {
+  return isCount(value) && value <= LATEST_DATE_MS;
+}
+
+function isShort(value: unknown, chars: number): value is string {
+  return typeof value === "string" && !isLonger(value, chars);
 }
 
 function isLonger(text: string, chars: number): boolean {

@@ -26,12 +26,17 @@ export const REASONS = [
 ] as const;
 export type Reason = (typeof REASONS)[number];
 
+/** Whether what is said is being kept. */
+export const TRANSCRIPTS = ["on", "off"] as const;
+export type Transcript = (typeof TRANSCRIPTS)[number];
+
 export interface Status {
   readonly state: State;
   readonly engine: string;
   readonly language: string;
   readonly behindMs: number | null;
   readonly reason: Reason | null;
+  readonly transcript: Transcript;
 }
 
 const MAX_JSON_CHARS = 4_000;
@@ -49,11 +54,12 @@ export function parseStatus(json: string): Status | null {
 
 /**
  * The same from a decoded value. A reason this version does not know is left out rather than hiding the state;
- * `behind_ms` may be missing, as it is in the REST state.
+ * `behind_ms` may be missing, as it is in the REST state, and `transcript`, from a version before there were any.
  */
 export function statusFrom(value: unknown): Status | null {
   if (typeof value !== "object" || value === null) return null;
   const { state, engine, language, behind_ms: behindMs = null, reason = null } = value as Record<string, unknown>;
+  const { transcript } = value as Record<string, unknown>;
   if (!STATES.includes(state as State)) return null;
   if (!isWord(engine) || !isWord(language)) return null;
   if (behindMs !== null && !(Number.isSafeInteger(behindMs) && (behindMs as number) >= 0)) return null;
@@ -64,6 +70,7 @@ export function statusFrom(value: unknown): Status | null {
     language,
     behindMs: behindMs as number | null,
     reason: REASONS.includes(reason as Reason) ? (reason as Reason) : null,
+    transcript: transcript === "on" ? "on" : "off",
   };
 }
 

@@ -6,6 +6,7 @@ export const COLOURS_ON_DARK = ["#8ecbff", "#ffd479", "#9be49b", "#ffb3c7", "#d3
 const CSS = `
 :host {
   --row: 1.4em;
+  --turn: calc(0.75em + 0.72em * 1.3 + 2 * 1.4em);
   display: block;
   pointer-events: none;
   color: var(--room-captions-color, #fff);
@@ -13,15 +14,15 @@ const CSS = `
     var(--room-captions-font, system-ui, sans-serif);
 }
 :host([hidden]) { display: none; }
+/* Places of one height, counted from the bottom: nobody's words move when somebody else begins or ends. */
 [part="overlay"] {
-  display: flex;
-  flex-direction: column;
-  justify-content: flex-end;
+  display: grid;
+  grid-template-rows: repeat(var(--slots, 0), minmax(var(--turn), auto));
   gap: 0.3em;
 }
 .turn {
   box-sizing: border-box;
-  width: 100%;
+  min-width: 0;
   padding: 0.35em 0.75em 0.4em;
   border-radius: 0.4em;
   background: var(--room-captions-background, rgb(9 13 18 / 95%));
@@ -35,17 +36,12 @@ const CSS = `
   text-overflow: ellipsis;
   white-space: nowrap;
 }
-/* As many whole rows as fit, the newest at the bottom: a growing line pushes the oldest row out at the top. */
+/* Two rows from the first word on, filled from the top; what does not fit waits below, out of sight. */
 .words {
-  display: flex;
-  flex-direction: column;
-  justify-content: flex-end;
-  max-height: calc(3 * var(--row));
+  height: calc(2 * var(--row));
   overflow: hidden;
 }
-.crowded .words { max-height: calc(2 * var(--row)); }
 .line {
-  flex: none;
   margin: 0;
   overflow-wrap: anywhere;
   text-align: start;

@@ -9,10 +9,17 @@ const LAST_RETRY_MS = 30_000;
 /** As long as whoever pressed a button is kept waiting for a renewal. */
 const PATIENCE_MS = 2_000;
 
-interface Times {
+interface Claims {
   readonly exp?: unknown;
   readonly nbf?: unknown;
   readonly iat?: unknown;
+  readonly video?: unknown;
+}
+
+/** Whether the token makes its holder an admin of the room. Only what is offered hangs on it: the server checks. */
+export function isRoomAdmin(token: string): boolean {
+  const { video } = payloadOf(token);
+  return typeof video === "object" && video !== null && "roomAdmin" in video && video.roomAdmin === true;
 }
 
 /** When to renew a token that was received now: every ten minutes, sooner for one that lives shorter. */
@@ -26,11 +33,11 @@ export function renewalDelayMs(token: string, nowMs: number): number {
   return Math.min(LONGEST_MS, Math.max(SHORTEST_MS, (lifetimeMs * 2) / 3));
 }
 
-function payloadOf(token: string): Times {
+function payloadOf(token: string): Claims {
   try {
     const payload = (token.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
-    const times: unknown = JSON.parse(atob(payload));
-    return typeof times === "object" && times !== null ? times : {};
+    const claims: unknown = JSON.parse(atob(payload));
+    return typeof claims === "object" && claims !== null ? claims : {};
   } catch {
     return {};
   }

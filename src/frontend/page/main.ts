@@ -2,7 +2,7 @@
 
 import "./style.css";
 import { LogLevel, setLogLevel } from "livekit-client";
-import { defineRoomCaptions } from "../captions";
+import { defineRoomCaptions } from "../captions/index";
 import { Api, ApiError, type Config } from "./api";
 import { byTestId, say } from "./dom";
 import { Meeting } from "./meeting";
@@ -22,6 +22,7 @@ const DEFAULT_CONFIG: Config = {
   handsOutConnections: true,
   engineNames: new Map(),
   languages: [],
+  transcripts: { areEnabled: true, readers: null, retentionDays: null },
 };
 
 const api = new Api({ baseUrl: document.querySelector<HTMLMetaElement>('meta[name="roomscribe-api"]')?.content ?? "" });

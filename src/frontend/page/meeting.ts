@@ -1,17 +1,19 @@
 // One meeting, from joining to leaving: connects the room with what is on the page.
 
 import { DisconnectReason, type RemoteTrackPublication, Room, RoomEvent, Track } from "livekit-client";
-import { attachFeed, CaptionFeed, type Captions, namesIn, RoomCaptionsElement, SpeakerColours, type Status } from "../captions";
+import { attachFeed, namesIn, type Status } from "../captions/index";
+import { Access } from "./access";
 import type { Api, Config, ConnectionDetails } from "./api";
 import { Credential } from "./credential";
 import { byTestId, say } from "./dom";
 import { LanguageChoice } from "./languages";
 import { Microphone } from "./microphone";
 import type { Notices } from "./notices";
+import { Panel } from "./panel";
 import { Participants } from "./participants";
+import { Said } from "./said";
 import { ownSampleIndex, type Sample } from "./samples";
 import { type Busy, Subtitles } from "./subtitles";
-import { Transcript } from "./transcript";
 import { engineWords, languageWords, microphoneWords, refusalWords, stateWords } from "./words";
 
 export interface MeetingOptions {
@@ -42,7 +44,8 @@ export class Meeting {
   readonly #microphone: Microphone;
   readonly #credential: Credential;
   readonly #subtitles: Subtitles;
-  readonly #transcript: Transcript;
+  readonly #said: Said;
+  readonly #panel: Panel;
   readonly #language: LanguageChoice;
   readonly #sounds = byTestId("remote-audio");
   readonly #detachCaptions: () => void;
@@ -62,7 +65,10 @@ export class Meeting {
       credential: this.#credential,
       listener: {
         onState: (status, busy, trouble) => {
-          if (status !== null) feed.follow(status.state);
+          if (status !== null) {
+            this.#said.feed.follow(status.state);
+            this.#panel.follow(status);
+          }
           this.#showState(status, busy, trouble);
         },
         onRefused: (code) => options.notices.show("subtitles", refusalWords(code)),
@@ -80,37 +86,34 @@ export class Meeting {
     byTestId("language-choice").hidden = !this.#language.isOffered;
 
     const nameOf = namesIn(this.#room);
-    const colours = new SpeakerColours();
-    const captions = newOverlay();
-    captions.colours = colours;
-    captions.nameOf = nameOf;
+    this.#said = new Said({
+      nameOf,
+      engineNames: options.config.engineNames,
+      corrections: {
+        isOffered: (segment) => this.#panel?.mayCorrect(segment) ?? false,
+        save: (segment, text) => this.#panel.correct(segment, text),
+      },
+      onStatus: (status) => this.#subtitles.hear(status),
+      onCaptions: () => this.#panel.captionsChanged(),
+      onRecordChanged: () => this.#panel.recordChanged(),
+    });
+    this.#panel = new Panel({
+      room: this.#room,
+      access: new Access({ api, room: details.roomName, credential: this.#credential }),
+      rules: options.config.transcripts,
+      notices: options.notices,
+      said: this.#said,
+      nameOf,
+      onStatus: (status) => this.#subtitles.hear(status),
+    });
     new Participants({
       room: this.#room,
       list: byTestId("participants"),
       count: byTestId("participant-count"),
-      colours,
+      colours: this.#said.colours,
     });
-    this.#transcript = new Transcript({
-      pane: byTestId("transcript"),
-      list: byTestId("transcript-lines"),
-      empty: byTestId("transcript-empty"),
-      earlier: byTestId("transcript-earlier"),
-      latest: byTestId("transcript-latest"),
-      colours,
-      nameOf,
-    });
-    const feed = new CaptionFeed({
-      onCaptions: (said: Captions) => {
-        captions.show(said);
-        this.#transcript.show(said);
-      },
-      onStatus: (status) => this.#subtitles.hear(status),
-    });
-    this.#detachCaptions = attachFeed(this.#room, feed);
-    this.#listen(() => {
-      captions.refresh();
-      this.#transcript.refresh();
-    });
+    this.#detachCaptions = attachFeed(this.#room, this.#said.feed);
+    this.#listen();
     this.#offerControls();
   }
 
@@ -128,12 +131,14 @@ export class Meeting {
     }
     this.#showSamples();
     void this.#subtitles.refresh();
+    this.#panel.joined();
     // Not waited for: the browser may ask, and people may take their time.
     void this.#openMicrophone();
   }
 
-  #listen(onNames: () => void): void {
+  #listen(): void {
     const { notices } = this.#options;
+    const onNames = (): void => this.#said.refresh();
     this.#room
       .on(RoomEvent.TrackPublished, hear)
       .on(RoomEvent.TrackSubscribed, (track) => {
@@ -153,6 +158,7 @@ export class Meeting {
       .on(RoomEvent.Reconnected, () => {
         notices.clear("connection");
         void this.#credential.renewedIfDue().then(() => this.#subtitles.refresh());
+        this.#panel.joined();
       })
       .on(RoomEvent.Disconnected, (reason) => this.#leave(endWords(reason)));
     document.addEventListener("visibilitychange", this.#returned);
@@ -162,7 +168,9 @@ export class Meeting {
 
   /** Timers may have stood still, or the network been away. */
   readonly #returned = (): void => {
-    if (!document.hidden) void this.#credential.renewedIfDue();
+    if (document.hidden) return;
+    void this.#credential.renewedIfDue();
+    this.#panel.joined();
   };
 
   #offerControls(): void {
@@ -275,7 +283,7 @@ export class Meeting {
     if (trouble !== null) return refusalWords(trouble);
     if (status === null) return "Asking about subtitles…";
     if (status.state === "idle" && !this.#options.config.areSubtitlesEnabled) return refusalWords("subtitles_off");
-    return stateWords(status);
+    return stateWords(status, this.#options.config.engineNames);
   }
 
   #leave(why: string | null): void {
@@ -293,16 +301,10 @@ export class Meeting {
     this.#credential.end();
     this.#subtitles.end();
     this.#detachCaptions();
+    this.#panel.end();
+    this.#said.end();
     this.#sounds.replaceChildren();
   }
-}
-
-/** Of this meeting alone: nothing of the last one is left on it. */
-function newOverlay(): RoomCaptionsElement {
-  const overlay = new RoomCaptionsElement();
-  overlay.dataset.testid = "captions";
-  byTestId("captions-dock").replaceChildren(overlay);
-  return overlay;
 }
 
 /** The page shows no pictures, so only sound is asked for. */

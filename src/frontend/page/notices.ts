@@ -2,7 +2,7 @@
 
 import { icon, make } from "./dom";
 
-export type Subject = "microphone" | "connection" | "subtitles" | "sample" | "credential";
+export type Subject = "microphone" | "connection" | "subtitles" | "sample" | "credential" | "transcript";
 
 export class Notices {
   readonly #list: HTMLElement;

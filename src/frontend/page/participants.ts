@@ -1,10 +1,11 @@
 // Who is here, who speaks, who is muted.
 
 import { type Participant, type Room, RoomEvent, Track } from "livekit-client";
-import { displayName, type SpeakerColours } from "../captions";
+import { displayName, type SpeakerColours } from "../captions/index";
 import { icon, make, say } from "./dom";
 
-const CHANGES = [
+/** After any of these the people are, or look, different. */
+export const PARTICIPANT_CHANGES = [
   RoomEvent.Connected,
   RoomEvent.ParticipantConnected,
   RoomEvent.ParticipantDisconnected,
@@ -39,7 +40,7 @@ export class Participants {
     this.#count = options.count;
     this.#colours = options.colours;
     this.#list.replaceChildren();
-    for (const change of CHANGES) this.#room.on(change, this.#renderSoon);
+    for (const change of PARTICIPANT_CHANGES) this.#room.on(change, this.#renderSoon);
   }
 
   readonly #renderSoon = (): void => {

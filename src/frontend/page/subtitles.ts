@@ -1,8 +1,9 @@
 // The state of this room's subtitles, and starting and stopping them.
 
 import type { Status } from "../captions/status";
-import { type Api, ApiError } from "./api";
+import type { Api } from "./api";
 import type { Credential } from "./credential";
+import { codeOf, oncePossible } from "./patience";
 
 export interface SubtitlesListener {
   /** `trouble` is the code of what keeps the state from being read, or null. */
@@ -24,7 +25,6 @@ const CHANGING_MS = 3_000;
 const CHANGING: ReadonlySet<string> = new Set(["requested", "waiting_for_worker", "joining", "stopping"]);
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 15_000;
-const START_TRIES = 4;
 
 /**
  * GET is the authority: asked on joining, on reconnecting, after every command of our own, and now and then in
@@ -75,7 +75,7 @@ export class Subtitles {
   /** `language` null: the server's own. */
   start(language: string | null = null): Promise<void> {
     const { api, room, credential } = this.#options;
-    return this.#command("starting", () => whileStopping(() => api.startSubtitles(room, credential.token, language)));
+    return this.#command("starting", () => oncePossible(() => api.startSubtitles(room, credential.token, language)));
   }
 
   changeLanguage(language: string): Promise<void> {
@@ -150,20 +150,4 @@ export class Subtitles {
     if (this.#failures > 0) return Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** (this.#failures - 1));
     return this.status !== null && CHANGING.has(this.status.state) ? CHANGING_MS : SETTLED_MS;
   }
-}
-
-/** Started right after a stop, it is worth waiting for the stop to finish. */
-async function whileStopping(start: () => Promise<Status>): Promise<Status> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await start();
-    } catch (error) {
-      if (codeOf(error) !== "still_stopping" || tries === START_TRIES) throw error;
-      await new Promise((done) => setTimeout(done, ((error as ApiError).retryAfterS ?? 1) * 1000));
-    }
-  }
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof ApiError ? error.code : "unexpected_answer";
 }

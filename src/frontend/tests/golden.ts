@@ -1,7 +1,7 @@
 // tests/contract/golden/segments.json, which Python's contract is held to as well.
 
 import golden from "../../../tests/contract/golden/segments.json";
-import type { ReceivedText, Segment } from "../captions";
+import type { ReceivedText, Segment } from "../captions/index";
 
 type Text = string | { repeat: [string, number] };
 type Changes = Record<string, string | null>;
@@ -14,7 +14,7 @@ export const MAX_TEXT_CHARS = golden.max_text_chars;
 export const ACCEPTED = (golden.accepted as Accepted[]).map(({ why, attributes, text, segment }) => {
   const wanted = { ...interim.segment, ...segment };
   const received = receivedText({ attributes, text: writtenOut(text), senderIdentity: wanted.speaker_identity });
-  return { why, received, segment: segmentOf(wanted, received.text) };
+  return { why, received, segment: segmentOf({ ...wanted, text: received.text }) };
 });
 
 export const REFUSED = golden.refused.map(({ why, attribute, value }) => ({
@@ -55,12 +55,13 @@ export function receivedText(
   };
 }
 
-function writtenOut(text: Text): string {
+export function writtenOut(text: Text): string {
   return typeof text === "string" ? text : text.repeat[0].repeat(text.repeat[1]);
 }
 
-function segmentOf(fields: typeof interim.segment, text: string): Segment {
+/** From the contract's fields to ours. */
+export function segmentOf(fields: Readonly<Record<string, unknown>>): Segment {
   const camel = (name: string): string => name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
   const entries = Object.entries(fields).map(([name, value]) => [camel(name), value]);
-  return { ...Object.fromEntries(entries), text } as Segment;
+  return { ...Object.fromEntries(entries), isStored: false } as Segment;
 }

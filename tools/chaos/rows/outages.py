@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from tools.chaos import record
+from tools.chaos.findings import Finding
 from tools.chaos.lab import Answer, Lab, subtitles_path
 from tools.chaos.meeting import Meeting
 from tools.chaos.processes import LabProcess
@@ -66,9 +68,11 @@ def end(process: LabProcess) -> None:
 
 
 @contextlib.asynccontextmanager
-async def two_rooms(lab: Lab) -> AsyncIterator[tuple[Meeting, Meeting]]:
-    """One with captions running, one whose people will ask for them."""
+async def two_rooms(lab: Lab, *, is_kept: bool = False) -> AsyncIterator[tuple[Meeting, Meeting]]:
+    """One with captions running, and a transcript if it `is_kept`; one whose people will ask for them."""
     async with Meeting(lab) as running, Meeting(lab, people=("ben",)) as waiting:
+        if is_kept:
+            await record.keep(running)
         await running.begin()
         yield running, waiting
 
@@ -137,45 +141,59 @@ async def f10(lab: Lab, *, long: bool, short: bool) -> Seen:
 
 @row(
     "F11",
-    fault="PostgreSQL away 20 s (LONG: 60 s)",
-    expected="captions go on, same agent and generation; REST 503 in <= 1 s; then all that counts is stored",
+    fault="PostgreSQL away 20 s (LONG: 60 s), then hangs for 5 s; a transcript is kept",
+    expected="captions go on, same agent and generation; REST 503 in <= 1 s; then all that counts is stored, each "
+    "final once",
 )
 async def f11(lab: Lab, *, long: bool, short: bool) -> Seen:
     seconds = outage_s(long=long, short=short, of=(6, 20, 60))
-    async with two_rooms(lab) as (running, waiting):
+    async with two_rooms(lab, is_kept=True) as (running, waiting):
         outage = await away(lab, running, waiting, lab.process("postgres"), seconds=seconds)
         remembered, ok_remembered = await _remembered(lab, running)
         served_s = await until_served(waiting)
+        hung = await _hung(lab, running, seconds=outage_s(long=long, short=short, of=(2, 5, 5)))
         await running.hush()
         await running.settle()
-        words = running.integrity()
+        words, kept = running.integrity(), await record.settled(running)
     refused = outage.starts.are_all(is_honest_refusal) and outage.reads.are_all(is_honest_refusal)
     prompt = outage.starts.are_prompt and outage.reads.are_prompt
-    ok = refused and prompt and outage.spared_the_room and words.is_whole and ok_remembered
+    ok = refused and prompt and outage.spared_the_room and words.is_whole and ok_remembered and hung.ok
     return Seen(
-        f"{outage}; {words}; {remembered}; a new start served {served_s:.1f} s after",
-        ok and served_s <= BACK_WITHIN_S,
+        f"{outage}; {hung.text}; {words}; {remembered}; {kept}; a new start served {served_s:.1f} s after",
+        ok and kept.is_whole and served_s <= BACK_WITHIN_S,
     )
+
+
+async def _hung(lab: Lab, running: Meeting, *, seconds: float) -> Finding:
+    """It answers nobody for so long: what captions make of that."""
+    postgres, since = lab.process("postgres"), time.monotonic()
+    await asyncio.to_thread(postgres.pause)
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(postgres.resume)
+    unheard_s = running.longest_unheard(since, time.monotonic())
+    return Finding(f"hung {seconds:g} s: most unheard {unheard_s:.1f} s", unheard_s <= LONGEST_GAP_S)
 
 
 @row(
     "F12",
-    fault="both backends away 30 s (LONG: 5 min), keepers and workers running",
-    expected="no agent leaves, no new generation, neither meanwhile nor 10 s after; starts fail; captions go on",
+    fault="both backends away 30 s (LONG: 5 min), keepers and workers running; a transcript is kept",
+    expected="no agent leaves, no new generation, neither meanwhile nor 10 s after; starts fail; captions go on; then "
+    "each final is stored once",
 )
 async def f12(lab: Lab, *, long: bool, short: bool) -> Seen:
     seconds = outage_s(long=long, short=short, of=(8, 30, 300))
     backends = [process for process in lab.processes if process.name.startswith("backend")]
-    async with two_rooms(lab) as (running, waiting):
+    async with two_rooms(lab, is_kept=True) as (running, waiting):
         outage = await away(lab, running, waiting, *backends, seconds=seconds)
         remembered, ok_remembered = await _remembered(lab, running)
         served_s = await until_served(waiting)
         await running.hush()
         await running.settle()
-        words = running.integrity()
+        words, kept = running.integrity(), await record.settled(running)
     failed = outage.starts.are_all(lambda answer: answer.status in (0, 502, 503, 504))
-    ok = failed and outage.spared_the_room and words.is_whole and ok_remembered and served_s <= BACK_WITHIN_S
-    return Seen(f"{outage}; {words}; {remembered}; a new start served {served_s:.1f} s after", ok)
+    is_whole = words.is_whole and ok_remembered and kept.is_whole
+    ok = failed and outage.spared_the_room and is_whole and served_s <= BACK_WITHIN_S
+    return Seen(f"{outage}; {words}; {remembered}; {kept}; a new start served {served_s:.1f} s after", ok)
 
 
 async def _remembered(lab: Lab, meeting: Meeting) -> tuple[str, bool]:

@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import time
 
+from tools.chaos import record
 from tools.chaos.figures import seconds, worst
 from tools.chaos.lab import Lab
 from tools.chaos.meeting import NEW_AGENT_FROM, Meeting
@@ -28,21 +30,28 @@ WATCHED_FOR_S = 5.0
     "F1",
     fault="SIGKILL of the worker that holds the room, its main process",
     expected="captions back by themselves: ≤ 5 s with a second worker, ≤ 15 s with one, started again; "
-    "1 agent, no sequence given twice",
+    "1 agent, no sequence given twice; each final that was seen is stored once, also what it had not handed in",
     timeout_s=420,
 )
 async def f1(lab: Lab, *, long: bool, short: bool) -> Seen:
     async with Meeting(lab) as meeting:
+        await record.keep(meeting)
         await meeting.begin()
         back = [await _killed(lab, meeting) for _ in range(2 if short else 10)]
         second = next(worker for worker in lab.workers if worker.name != lab.subtitles_of(meeting.room))
         await asyncio.to_thread(second.stop)
         alone = [await _killed(lab, meeting) for _ in range(1 if short else 3)]
+        unsent = await _killed_with_finals(lab, meeting)
         agents, twice = await _agents_at_rest(lab, meeting.room), meeting.sequences_twice()
+        await meeting.hush()
+        kept = await record.settled(meeting)
         await meeting.stop()
-    text = f"{worst(back)} kills; alone {worst(alone)}; {agents} agent left, {twice} sequences given twice"
+    text = (
+        f"{worst(back)} kills; alone {worst(alone)}; {agents} agent left, {twice} sequences given twice; "
+        f"{kept}, {unsent} of them in the spool of a killed worker"
+    )
     is_back = max(back) <= BACK_WITHIN_S and max(alone) <= BACK_WITHIN_ALONE_S
-    return Seen(text, is_back and agents == 1 and not twice)
+    return Seen(text, is_back and agents == 1 and not twice and kept.is_whole and unsent > 0)
 
 
 async def _killed(lab: Lab, meeting: Meeting) -> float:
@@ -57,6 +66,28 @@ async def _killed(lab: Lab, meeting: Meeting) -> float:
         lambda: _heard_of(lab, worker.name), timeout_s=10, what="the worker that came back is heard of"
     )
     return back_s
+
+
+async def _killed_with_finals(lab: Lab, meeting: Meeting) -> int:
+    """While no backend takes any; how many had been seen by then. Nobody can take over before one is back."""
+    worker = await _holder(lab, meeting)
+    backends = [process for process in lab.processes if process.name.startswith("backend")]
+    for backend in backends:
+        await asyncio.to_thread(backend.kill)
+    away_at = time.monotonic()
+    await meeting.viewer.until(
+        lambda _: any(caption.at > away_at and caption.segment.is_final for caption in meeting.captions),
+        timeout_s=GIVEN_UP_AFTER_S,
+    )
+    worker.kill()
+    unsent = (await asyncio.to_thread(record.record_of, meeting)).lost
+    if lab.plant == "burnt_spool":
+        await asyncio.to_thread(shutil.rmtree, lab.spool_of(worker.name))
+    for process in (*backends, worker):
+        process.start()
+        await asyncio.to_thread(process.wait_ready)
+    await _holder(lab, meeting)
+    return unsent
 
 
 @row(

@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { type Captions, defineRoomCaptions, NO_CAPTIONS, RoomCaptionsElement, type Segment, withSegment } from "../../captions";
+import { type Captions, defineRoomCaptions, NO_CAPTIONS, RoomCaptionsElement, type Segment, withSegment } from "../../captions/index";
 import { setText } from "../../captions/element";
 import { said } from "./said";
 
@@ -129,4 +129,42 @@ test("a line that a newer one ends is read out, once", () => {
   say(said({ text: "lost" }), said({ text: "goes on", id: "s2", sequence: 1_000 }));
   say(said({ text: "lost after all", revision: 1, isFinal: true }));
   expect(announced()).toEqual(["Ada: lost"]);
+});
+
+test("a page that was reloaded shows the sentence under way, replays nothing and reads nothing out twice", () => {
+  const before = [1, 2, 3].map((n) => said({ text: `line ${n}`, id: `s${n}`, sequence: n, isFinal: true, isBacklog: true }));
+  say(...before, said({ text: "and so", id: "s4", sequence: 4, isBacklog: true }));
+  expect(lines().map((line) => line.textContent)).toEqual(["and so"]);
+  say(said({ text: "and so on", id: "s4", sequence: 4, revision: 1, isFinal: true }));
+  expect(lines().map((line) => line.textContent)).toEqual(["and so on"]);
+  expect(announced()).toEqual(["Ada: and so on"]);
+});
+
+test("a correction changes a line that is still there, is not said again, and brings none back", () => {
+  say(said({ text: "good mourning", revision: 1, isFinal: true }));
+  const [line] = lines();
+  say(said({ text: "good morning", revision: 2, isFinal: true, isCorrected: true }));
+  expect([lines()[0] === line, line?.textContent, announced()]).toEqual([true, "good morning", ["Ada: good mourning"]]);
+  vi.advanceTimersByTime(20_000);
+  say(said({ text: "good morning all", revision: 3, isFinal: true, isCorrected: true }));
+  say(said({ text: "said before one came", id: "s0", sequence: 0, revision: 5, isFinal: true, isCorrected: true }));
+  expect([lines(), announced()]).toEqual([[], ["Ada: good mourning"]]);
+});
+
+test("a correction of a silent speaker takes nobody's place away", () => {
+  const speakers = ["ada", "bob", "cleo"].map((identity, n) => said({ text: "i", id: identity, speakerIdentity: identity, sequence: n, isFinal: true }));
+  say(speakers[0] as Segment);
+  vi.advanceTimersByTime(100);
+  say(speakers[1] as Segment, speakers[2] as Segment);
+  vi.advanceTimersByTime(1_600);
+  say({ ...(speakers[0] as Segment), text: "I", revision: 1, isCorrected: true });
+  say(said({ text: "me", id: "dan", speakerIdentity: "dan", sequence: 4 }));
+  expect(all("[part=turn]").map((turn) => turn.dataset.speaker).sort()).toEqual(["bob", "cleo", "dan"]);
+});
+
+test("a pseudonym wins over the room's name, and has one colour in room and record", () => {
+  overlay.nameOf = (identity) => (identity === "ada" ? "Ada" : undefined);
+  say(said({ text: "good", speakerName: "Speaker 3" }));
+  expect(all("[part=name]")[0]?.textContent).toBe("Speaker 3");
+  expect(all("[part=name]")[0]?.className).toBe(`name colour-${overlay.colours.of("speaker-3")}`);
 });

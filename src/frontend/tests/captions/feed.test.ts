@@ -103,3 +103,25 @@ test("an interim that comes late opens no line again, a final is welcome", () =>
   }
   expect(textsIn("live", "false")).toEqual(["good morning"]);
 });
+
+function line(n: number, changes: Record<string, string | null> = {}): Message {
+  const attributes = { "lk.segment_id": `s${n}`, "roomscribe.sequence": String(n), ...changes };
+  return caption({ attributes, text: `line ${n}` });
+}
+
+test("who comes late sees every line once, in order, whichever of backlog and live comes first", () => {
+  const backlog = Array.from({ length: 50 }, (_, n) => line(n, { "roomscribe.backlog": "true", "lk.transcription_final": "true" }));
+  const live = [48, 49, 50, 51].map((n) => line(n, { "lk.transcription_final": "true" }));
+  const all = Array.from({ length: 52 }, (_, n) => `line ${n}`);
+  expect(heard(...backlog, ...live).texts).toEqual(all);
+  expect(heard(...live, ...backlog).texts).toEqual(all);
+  expect(heard(...backlog.slice(0, 49), ...live, ...backlog.slice(49)).texts).toEqual(all);
+});
+
+test("the longest backlog a deployment may send is taken, and a longer one cut short", () => {
+  const backlog = Array.from({ length: 2_000 }, (_, n) => line(n, { "roomscribe.backlog": "true" }));
+  const { texts } = heard(...backlog, caption());
+  expect(texts.length).toBeGreaterThanOrEqual(1_001);
+  expect(texts.length).toBeLessThan(1_100);
+  expect(texts).toContain("good morning");
+});

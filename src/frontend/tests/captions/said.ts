@@ -1,4 +1,4 @@
-import type { Segment } from "../../captions";
+import type { Segment } from "../../captions/index";
 
 /** A segment for tests that care about only some of its fields. */
 export function said(fields: Partial<Segment> & { text: string }): Segment {
@@ -15,6 +15,8 @@ export function said(fields: Partial<Segment> & { text: string }): Segment {
     endMs: 2_000,
     engine: "embedded",
     isBacklog: false,
+    isCorrected: false,
+    isStored: false,
     ...fields,
   };
 }

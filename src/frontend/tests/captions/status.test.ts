@@ -5,18 +5,19 @@ import { parseStatus, REASONS, STATES, statusFrom } from "../../captions/status"
 const LIVE = { state: "live", engine: "embedded", language: "en", behind_ms: null, reason: null };
 
 test("a status of the room is read", () => {
-  expect(parseStatus(JSON.stringify({ ...LIVE, state: "degraded", behind_ms: 1200, reason: "engine_down" }))).toEqual({
+  expect(parseStatus(JSON.stringify({ ...LIVE, state: "degraded", behind_ms: 1200, reason: "engine_down", transcript: "on" }))).toEqual({
     state: "degraded",
     engine: "embedded",
     language: "en",
     behindMs: 1200,
     reason: "engine_down",
+    transcript: "on",
   });
 });
 
 test("the REST state is read by the same rules", () => {
   const rest = { room: "r", generation: 3, since: null, started_by: "ada", state: "idle", engine: "embedded" };
-  expect(statusFrom({ ...rest, language: "en", reason: null })).toMatchObject({ state: "idle", behindMs: null });
+  expect(statusFrom({ ...rest, language: "en", reason: null })).toMatchObject({ state: "idle", behindMs: null, transcript: "off" });
 });
 
 test("a reason of a later version does not hide the state", () => {

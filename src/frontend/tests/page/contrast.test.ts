@@ -35,12 +35,13 @@ test.each([
   const pairs = ["ground", "surface"].flatMap((ground) =>
     ["ink", "muted", "accent", "danger", ...speakers].map((ink) => [ink, ground] as const),
   );
-  pairs.push(["on-accent", "accent"], ["on-accent", "accent-hover"], ["ink", "warn-ground"], ["ink", "raised"], ["danger", "raised"]);
+  pairs.push(["on-accent", "accent"], ["on-accent", "accent-hover"], ["ink", "warn-ground"], ["ink", "raised"], ["muted", "raised"], ["danger", "raised"]);
+  pairs.push(["kept-ink", "kept-ground"], ["surface", "danger"]);
   for (const [ink, ground] of pairs) {
     const [inkColour, groundColour] = [theme[ink], theme[ground]] as [string, string];
     expect(contrast(inkColour, groundColour), `${ink} on ${ground}`).toBeGreaterThanOrEqual(4.5);
   }
-  for (const sign of ["live", "busy", "focus"]) {
+  for (const sign of ["live", "busy", "focus", "muted"]) {
     expect(contrast(theme[sign] as string, theme.surface as string), sign).toBeGreaterThanOrEqual(3);
   }
 });

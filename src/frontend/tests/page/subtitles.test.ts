@@ -157,3 +157,24 @@ test("a token that has ended does not hide a state that is known", async () => {
   for (let tries = 0; tries < 3; tries += 1) await on.subtitles.refresh();
   expect(on.shown.at(-1)).toBe("live");
 });
+
+test("started before the server has seen who joined, it asks again by itself", async () => {
+  const unseen = { status: 403, body: { code: "not_a_participant", detail: "…" } };
+  let posts = 0;
+  await using on = await stage(({ method }) => {
+    if (method !== "POST") return answering("live");
+    posts += 1;
+    return posts < 3 ? unseen : answering("requested");
+  });
+  await on.subtitles.start();
+  expect([posts, on.refused, on.subtitles.status?.state]).toEqual([3, [], "live"]);
+  expect(on.shown[0]).toBe("starting");
+});
+
+test("whoever is not in the room is told so in the end", { timeout: 15_000 }, async () => {
+  const unseen = { status: 403, body: { code: "not_a_participant", detail: "…" } };
+  await using on = await stage(({ method }) => (method === "POST" ? unseen : answering("idle")));
+  await on.subtitles.start();
+  expect(on.refused).toEqual(["not_a_participant"]);
+  expect(on.server.asked.filter(({ method }) => method === "POST").length).toBeLessThan(10);
+});

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class EngineTestsConfig(AppConfig):
+    name = "backend.engine_tests"
+    verbose_name = "Engine tests"

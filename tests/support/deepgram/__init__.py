@@ -1,0 +1,1 @@
+"""The parts of the scripted engine of `tests.support.scripted_deepgram`."""

@@ -1,0 +1,1 @@
+"""Each engine of the registry as a server that speaks its wire and hears marked words."""

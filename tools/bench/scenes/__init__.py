@@ -1,0 +1,1 @@
+"""What is measured, and the rows that judge it."""

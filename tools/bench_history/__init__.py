@@ -1,0 +1,1 @@
+"""What reading costs when there is a long history of meetings in PostgreSQL."""
