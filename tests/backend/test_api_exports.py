@@ -209,7 +209,7 @@ def test_exports_are_limited_and_noted_without_a_word(admin: Api, meeting: Meeti
     noted = AuditEntry.objects.filter(action=Action.EXPORT)
     assert noted.count() == 10
     assert noted.first().facts == {"format": "srt", "lines": 1}  # type: ignore[union-attr]
-    assert noted.first().actor == "ada"  # type: ignore[union-attr]
+    assert noted.first().actor == "participant:ada"  # type: ignore[union-attr]
 
 
 def test_an_account_exports_what_it_may_see(account: Client) -> None:

@@ -9,6 +9,7 @@ import pytest
 from livekit import api
 
 from backend.leases.models import Session
+from backend.meetings.erased import remember_erased
 from backend.meetings.models import Action, AuditEntry, KeptPeriod, Meeting, Person, Posted
 from backend.throttles import services as throttles
 from backend.throttles.services import CAPTIONS_OF_ONE, WINDOW_S
@@ -240,7 +241,7 @@ def test_a_correction_is_a_revision_with_its_history_noted_and_on_its_way_to_the
     [before] = Line.objects.get(pk=line.pk).history.all()
     assert (before.revision, before.text, before.replaced_by) == (0, "Helo.", "ada")
     [entry] = AuditEntry.objects.all()
-    assert (entry.action, entry.actor, entry.meeting) == (Action.CORRECT, "ada", meeting.pk)
+    assert (entry.action, entry.actor, entry.meeting) == (Action.CORRECT, "participant:ada", meeting.pk)
     assert entry.facts == {"segment": str(line.segment_id), "revision": 1}
     [segment] = posted(meeting)
     # In the room they are who LiveKit says they are; their name stays hidden.
@@ -433,6 +434,11 @@ def test_what_was_said_when_no_transcript_was_kept_or_before_it_was_erased_is_no
     )
     KeptPeriod.objects.update(since="2020-01-01T00:00Z")
     assert cara.post(path, said).status_code == 201
+    remember_erased(meeting, "ada", until=meeting.began_at)
+    assert cara.post(path, {**said, "id": str(uuid.uuid4())}).status_code == 201
+    remember_erased(meeting, "cara", until=meeting.began_at)
+    assert cara.post(path, said).status_code == 409
+    meeting.erased_speakers.all().delete()
     Meeting.objects.update(erased_at=meeting.began_at)
     assert cara.post(path, said).status_code == 409
 

@@ -71,8 +71,8 @@ def test_who_may_switches_it_on_and_off_and_all_of_that_is_written_down(
     assert (meeting.kept_since, KeptPeriod.objects.filter(until=None).count()) == (None, 0)
     stopped, kept = AuditEntry.objects.all()
     assert [(e.action, e.actor, e.room, e.meeting) for e in (kept, stopped)] == [
-        ("keep", "admin", room_name, meeting.pk),
-        ("stop_keeping", "admin", room_name, meeting.pk),
+        ("keep", "participant:admin", room_name, meeting.pk),
+        ("stop_keeping", "participant:admin", room_name, meeting.pk),
     ]
     assert kept.facts == {
         "engines": [

@@ -23,7 +23,7 @@ from backend.jobs.models import Job, JobState
 from backend.jobs.services import enqueue
 from backend.meetings.keeping import epoch_ms
 from backend.meetings.models import Action, Meeting, Recording
-from backend.meetings.services import account_actor, note
+from backend.meetings.services import account_actor, note, participant_actor
 from backend.presence import presence_lately
 from backend.throttles.services import EXPORTS_OF_ONE, take
 from backend.tokens.claims import RoomClaims
@@ -69,7 +69,7 @@ def export_room(*, claims: RoomClaims, wanted: Wanted) -> Export | Preparing:
     presence = presence_lately(claims)
     meeting = meeting_now(presence, room=claims.room)
     lines = readable_lines(meeting=meeting, claims=claims, presence=presence)
-    return _export(lines, wanted, meeting=meeting, room=claims.room, actor=claims.identity)
+    return _export(lines, wanted, meeting=meeting, room=claims.room, actor=participant_actor(claims.identity))
 
 
 def export_transcript(*, user: AbstractBaseUser, transcript: str, wanted: Wanted) -> Export | Preparing:

@@ -32,7 +32,7 @@ class ReceiptOut(serializers.Serializer):  # type: ignore[type-arg]
     erased = ErasedOut(allow_null=True)
     at = serializers.DateTimeField(allow_null=True)
     by = serializers.CharField(
-        allow_null=True, help_text="A participant identity, or `user:` and an account's name."
+        allow_null=True, help_text="`participant:` and an identity, or `user:` and an account's name."
     )
 
 

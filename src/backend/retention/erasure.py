@@ -15,7 +15,7 @@ from backend.events.models import Event
 from backend.leases.models import Session
 from backend.meetings.erased import fingerprint_of, remember_erased
 from backend.meetings.models import Action, AuditEntry, KeptPeriod, Meeting, Person, Posted, Recording
-from backend.meetings.services import locked, note
+from backend.meetings.services import locked, note, participant_actor
 from backend.retention.scrubbing import scrub_soon
 from backend.transcripts.models import Line, LineRevision
 
@@ -103,7 +103,7 @@ def erase_speaker(*, meeting: Meeting, identity: str, actor: str) -> Receipt:
         _forget_name(row, name, pseudonym)
         note(
             Action.ERASE_SPEAKER,
-            actor=pseudonym if actor == name else actor,
+            actor=pseudonym if actor == participant_actor(name) else actor,
             meeting=row,
             speaker=pseudonym,
             **asdict(erased),
@@ -198,6 +198,6 @@ def _posted_by(meeting: Meeting, identities: set[str]) -> Iterator[int]:
 
 
 def _forget_name(meeting: Meeting, name: str, pseudonym: str) -> None:
-    AuditEntry.objects.filter(meeting=meeting.pk, actor=name).update(actor=pseudonym)
+    AuditEntry.objects.filter(meeting=meeting.pk, actor=participant_actor(name)).update(actor=pseudonym)
     LineRevision.objects.filter(line__meeting=meeting, replaced_by=name).update(replaced_by=pseudonym)
     Session.objects.filter(meeting=meeting, started_by=name).update(started_by="")

@@ -11,7 +11,7 @@ from backend.events.roles import changeable_events
 from backend.jobs.services import enqueue_once
 from backend.leases.admin import SEE_ALL
 from backend.meetings.models import Action, Meeting
-from backend.meetings.services import account_actor, meeting_of
+from backend.meetings.services import account_actor, meeting_of, participant_actor
 from backend.presence import presence_now
 from backend.retention.erasure import (
     Receipt,
@@ -44,8 +44,8 @@ def erase_for_participant(*, claims: RoomClaims, speaker: str | None) -> Receipt
     if meeting is None:
         raise TranscriptAbsent
     if speaker is None:
-        return erase_now_or_soon(meeting=meeting, actor=claims.identity)
-    return erase_speaker(meeting=meeting, identity=speaker, actor=claims.identity)
+        return erase_now_or_soon(meeting=meeting, actor=participant_actor(claims.identity))
+    return erase_speaker(meeting=meeting, identity=speaker, actor=participant_actor(claims.identity))
 
 
 def erase_for_account(*, user: Any, transcript: str) -> Receipt | None:

@@ -9,7 +9,8 @@ from django.db.models import F
 from backend.errors import InvalidBody, NobodyWouldSee, NotACaptioner
 from backend.events.chains import engines_of
 from backend.leases.models import Session
-from backend.meetings.keeping import epoch_ms, periods_of
+from backend.meetings.erased import erased_until_ms
+from backend.meetings.keeping import periods_of
 from backend.meetings.models import Meeting, Person, Posted
 from backend.meetings.posting import post
 from backend.meetings.services import locked, person_of, take_changes
@@ -75,7 +76,7 @@ def _draft(written: Written, *, now_ms: int) -> Line:
 
 def _put(line: Line, *, meeting: Meeting, claims: RoomClaims) -> None:
     """Into the transcript where one is kept, and to the agent where one is; `meeting` must be locked."""
-    is_kept, session = _is_kept(meeting, line), session_of(meeting)
+    is_kept, session = _is_kept(meeting, line, speaker=claims.identity), session_of(meeting)
     if not (is_kept or session):
         raise NobodyWouldSee
     line.meeting, line.sequence = meeting, _next_sequence(meeting)
@@ -132,9 +133,9 @@ def _sign(line: Line, claims: RoomClaims) -> None:
     line.speaker_name = (person.pseudonym if person else "") or name
 
 
-def _is_kept(meeting: Meeting, line: Line) -> bool:
+def _is_kept(meeting: Meeting, line: Line, *, speaker: str) -> bool:
     """As what the agent hears: what overlaps a time when a transcript was kept, and was not erased since."""
-    if meeting.erased_at is not None and line.start_ms <= epoch_ms(meeting.erased_at):
+    if line.start_ms <= erased_until_ms(meeting, [speaker])[speaker]:
         return False
     return any(period.has(start_ms=line.start_ms, end_ms=line.end_ms) for period in periods_of(meeting))
 

@@ -7,7 +7,7 @@ from django.conf import settings
 from backend.errors import SegmentAbsent, TranscriptForbidden, TranscriptsOff
 from backend.meetings.models import Action, Meeting
 from backend.meetings.posting import post
-from backend.meetings.services import locked, note, take_changes
+from backend.meetings.services import locked, note, participant_actor, take_changes
 from backend.presence import presence_now
 from backend.throttles import services as throttles
 from backend.throttles.services import REQUESTS_OF_ONE
@@ -32,7 +32,7 @@ def correct_line(*, claims: RoomClaims, segment_id: str, text: str) -> Line:
             _replace(line, words, by=claims.identity)
             note(
                 Action.CORRECT,
-                actor=claims.identity,
+                actor=participant_actor(claims.identity),
                 meeting=meeting,
                 segment=str(line.segment_id),
                 revision=line.revision,

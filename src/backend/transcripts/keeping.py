@@ -13,7 +13,7 @@ from backend.leases import services as leases
 from backend.meetings import keeping
 from backend.meetings.joins import note_joins
 from backend.meetings.models import Action, AuditEntry, Meeting
-from backend.meetings.services import meeting_of, note, opened_meeting
+from backend.meetings.services import meeting_of, note, opened_meeting, participant_actor
 from backend.presence import presence_now
 from backend.throttles import services as throttles
 from backend.throttles.services import REQUESTS_OF_ONE
@@ -99,7 +99,7 @@ def _begin(claims: RoomClaims, presence: Presence, engines: RoomEngines) -> None
     def charge() -> None:
         throttles.take_a_change(room=claims.room, identity=claims.identity)
         going_to = destinations(event, engines.chain)
-        note(Action.KEEP, actor=claims.identity, meeting=meeting, engines=going_to)
+        note(Action.KEEP, actor=participant_actor(claims.identity), meeting=meeting, engines=going_to)
 
     if not meeting.is_kept and keeping.begin_keeping(meeting, charge=charge):
         tell_room(meeting)
@@ -113,7 +113,7 @@ def _stop(claims: RoomClaims, presence: Presence) -> None:
     def charge() -> None:
         throttles.take_a_change(room=claims.room, identity=claims.identity)
         if meeting is not None:
-            note_stop(meeting, actor=claims.identity)
+            note_stop(meeting, actor=participant_actor(claims.identity))
 
     if meeting is not None and meeting.is_kept and keeping.stop_keeping(meeting, charge=charge):
         tell_room(meeting)

@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from backend.dispatch.rooms import Presence
 from backend.errors import RoomAbsent, TranscriptForbidden
-from backend.events.roles import changeable_events, visible_events
+from backend.events.roles import visible_events
 from backend.leases.admin import SEE_ALL
 from backend.meetings.joins import note_join
 from backend.meetings.keeping import epoch_ms
@@ -64,14 +64,5 @@ def first_joined_ms(*, meeting: Meeting, presence: Presence) -> int:
 
 def visible_transcripts(user: Any) -> QuerySet[Meeting]:
     """Meetings of which there is a transcript; those of no event for whoever sees every event."""
-    found = _transcripts()
+    found = Meeting.objects.filter(Exists(Line.objects.filter(meeting=OuterRef("pk"))))
     return found if user.has_perm(SEE_ALL) else found.filter(event__in=visible_events(user))
-
-
-def erasable_transcripts(user: Any) -> QuerySet[Meeting]:
-    found = _transcripts()
-    return found if user.is_superuser else found.filter(event__in=changeable_events(user))
-
-
-def _transcripts() -> QuerySet[Meeting]:
-    return Meeting.objects.filter(Exists(Line.objects.filter(meeting=OuterRef("pk"))))
