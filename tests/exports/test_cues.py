@@ -11,7 +11,7 @@ from wcwidth import wcswidth
 
 from backend.exports.cues import CHARACTERS_A_SECOND, SHORTEST_CUE_MS, Cue, cues
 from backend.exports.harmless import NO_BREAK_SPACE, plain
-from backend.exports.layout import COLUMNS_A_LINE, pages
+from backend.exports.layout import COLUMNS_A_LINE, Page, pages
 from backend.exports.said import Said
 from tests.exports.lines import BEGAN_MS, HOSTILE, said
 
@@ -46,6 +46,10 @@ def cues_of(*lines: Said, starts_at_ms: int = BEGAN_MS) -> list[Cue]:
     return list(cues(lines, starts_at_ms=starts_at_ms))
 
 
+def lines_of(shown: Cue | Page) -> list[str]:
+    return shown.text.split("\n")
+
+
 def read(text: str) -> str:
     """What is seen of it, however it is spaced."""
     return "".join(text.split())
@@ -56,7 +60,7 @@ def read(text: str) -> str:
 def test_every_character_is_in_the_cues_of_its_line_once_and_in_order(lines: list[Said]) -> None:
     found = defaultdict(list)
     for cue in cues_of(*lines):
-        found[cue.order].extend(cue.lines)
+        found[cue.order].extend(lines_of(cue))
 
     assert {order: read("".join(shown)) for order, shown in found.items()} == {
         order: read(plain(line.text))
@@ -68,7 +72,7 @@ def test_every_character_is_in_the_cues_of_its_line_once_and_in_order(lines: lis
 @UNHURRIED
 @given(st.lists(st.text(alphabet="abc,.é", min_size=1, max_size=30), min_size=1, max_size=60))
 def test_no_word_is_parted_that_fits_on_a_line(words: list[str]) -> None:
-    shown = [word for page in pages(" ".join(words)) for line in page.lines for word in line.split()]
+    shown = [word for page in pages(" ".join(words)) for line in lines_of(page) for word in line.split()]
 
     assert shown == words
 
@@ -77,8 +81,8 @@ def test_no_word_is_parted_that_fits_on_a_line(words: list[str]) -> None:
 @given(TEXTS.map(plain).filter(bool))
 def test_lines_fit_and_a_cue_has_two_at_most(text: str) -> None:
     for page in pages(text):
-        assert 1 <= len(page.lines) <= 2
-        for line in page.lines:
+        assert 1 <= len(lines_of(page)) <= 2
+        for line in lines_of(page):
             assert line.strip()
             assert wcswidth(line) <= COLUMNS_A_LINE
             assert len(line) <= COLUMNS_A_LINE or not line.isascii()
@@ -88,7 +92,7 @@ def test_lines_fit_and_a_cue_has_two_at_most(text: str) -> None:
 @given(TEXTS.map(plain).filter(bool))
 def test_what_is_seen_as_one_character_is_never_parted(text: str) -> None:
     for page in pages(text):
-        for line in page.lines:
+        for line in lines_of(page):
             first, last = line.lstrip(NO_BREAK_SPACE)[0], line[-1]
             assert not unicodedata.category(first).startswith("M")
             assert first not in "\u200d\u1161\u11a8" and not "\U0001f3fb" <= first <= "\U0001f3ff"
@@ -115,7 +119,10 @@ def test_cues_come_as_they_begin_and_none_before_its_speech_or_shorter_than_can_
 @given(TEXTS, st.integers(0, 20_000))
 def test_whoever_is_alone_is_shown_long_enough_to_be_read(text: str, lasts_ms: int) -> None:
     for cue in cues_of(said(text, at_ms=1, lasts_ms=lasts_ms)):
-        assert wcswidth(" ".join(cue.lines)) * 1000 <= (cue.to_ms - cue.from_ms + 1) * CHARACTERS_A_SECOND
+        assert (
+            wcswidth(cue.text.replace("\n", " ")) * 1000
+            <= (cue.to_ms - cue.from_ms + 1) * CHARACTERS_A_SECOND
+        )
 
 
 def test_a_cue_stays_until_its_speaker_goes_on_and_no_longer_than_it_takes_to_read() -> None:
@@ -138,13 +145,13 @@ def test_a_long_line_shares_its_time_by_characters() -> None:
     text = " ".join(["nineteen characters"] * 8)
     first, second = cues_of(said(text, lasts_ms=20_000))
 
-    assert [len(line) for line in (*first.lines, *second.lines)] == [39] * 4
+    assert [len(line) for line in (*lines_of(first), *lines_of(second))] == [39] * 4
     assert (first.from_ms, first.to_ms) == (0, 10_000)
     assert (second.from_ms, second.to_ms) == (10_000, 20_000)
 
 
 def test_a_long_line_is_parted_where_a_clause_ends() -> None:
-    shown = [cue.lines[-1] for cue in cues_of(said(HOSTILE[-1], lasts_ms=9_000))]
+    shown = [lines_of(cue)[-1] for cue in cues_of(said(HOSTILE[-1], lasts_ms=9_000))]
 
     assert len(shown) == 2
     assert shown[0].endswith("screen,")
@@ -152,7 +159,7 @@ def test_a_long_line_is_parted_where_a_clause_ends() -> None:
 
 @pytest.mark.parametrize("before", range(15, 25))
 def test_ideographs_are_parted_without_spaces_and_never_before_a_full_stop(before: int) -> None:
-    lines = [line for page in pages("字" * before + "。" + "字" * 30) for line in page.lines]
+    lines = [line for page in pages("字" * before + "。" + "字" * 30) for line in lines_of(page)]
 
     assert len(lines) > 1
     assert not any(line.startswith("。") for line in lines)
@@ -178,7 +185,7 @@ def test_times_are_from_the_start_what_was_before_is_left_out_and_what_reaches_o
 def test_lines_that_come_late_find_their_place() -> None:
     late = [said(f"line {at}", at_ms=at * 1_000, sequence=at) for at in (3, 1, 2, 0)]
 
-    assert [cue.lines[0] for cue in cues_of(*late)] == ["line 0", "line 1", "line 2", "line 3"]
+    assert [lines_of(cue)[0] for cue in cues_of(*late)] == ["line 0", "line 1", "line 2", "line 3"]
 
 
 def test_two_who_speak_at_once_have_a_cue_each() -> None:

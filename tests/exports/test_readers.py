@@ -111,7 +111,7 @@ async def test_chromium_plays_webvtt_beside_a_clip(tmp_path: Path) -> None:
     assert [(round(cue["from"] * 1000), round(cue["to"] * 1000)) for cue in found] == [
         (cue.from_ms, cue.to_ms) for cue in wanted
     ]
-    assert [cue["text"] for cue in found] == ["\n".join(cue.lines).translate(BRACES) for cue in wanted]
+    assert [cue["text"] for cue in found] == [cue.text.translate(BRACES) for cue in wanted]
     assert [cue["voice"] for cue in found] == [
         "Bob" if cue.said.speaker == "Bob" else "Ada \u2039b\u203a& Co\u2039/b\u203a --\u203a x"
         for cue in wanted
@@ -147,7 +147,7 @@ def test_ffmpeg_reads_subtitles(tmp_path: Path, format: Format) -> None:
             (round(float(p["pts_time"]) * 1000), round(float(p["duration_time"]) * 1000)) for p in packets
         ] == [(cue.from_ms, cue.to_ms - cue.from_ms) for cue in wanted]
         assert [words(text) for text in texts_of(decoded.stdout)] == [
-            words(" ".join(cue.lines).translate(BRACES)) for cue in wanted
+            words(cue.text.translate(BRACES)) for cue in wanted
         ]
     else:
         shown = re.findall(r"^\d+\n\S+ --> \S+\n((?:.+\n)+)", path.read_text(), flags=re.MULTILINE)

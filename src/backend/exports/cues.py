@@ -3,6 +3,7 @@
 A cue never begins before its speech. It may stay longer than that, until its speaker goes on.
 """
 
+import functools
 import heapq
 import itertools
 import operator
@@ -22,12 +23,12 @@ MOST_CUES_HELD = 2_000
 
 
 class Cue(NamedTuple):
-    """From the file's beginning. `order` is its line's place among all of them."""
+    """From the file's beginning; one line or two. `order` is its segment's place among all of them."""
 
     from_ms: int
     order: int
     to_ms: int
-    lines: tuple[str, ...]
+    text: str
     said: Said
 
 
@@ -74,16 +75,16 @@ def _cues_of(soon: Sequence[Placed]) -> list[Cue]:
     """Of the first of them. They end with its speech, or later: when reading takes longer and its speaker is silent."""
     begins_ms, order, ends_ms, text, said = soon[0]
     parts = pages(text)
-    needs_ms = [_reading_ms(part.columns) for part in parts]
+    needs_ms = [_reading_ms(columns) for _, columns in parts]
     wished_ms = begins_ms + sum(needs_ms)
     if wished_ms > ends_ms:
         ends_ms = max(ends_ms, _free_until(soon, wished_ms))
     if len(parts) == 1:
         ends_ms = max(ends_ms, begins_ms + SHORTEST_CUE_MS)
-        return [_cue((begins_ms, order, ends_ms, parts[0].lines, said))]
+        return [_cue((begins_ms, order, ends_ms, parts[0].text, said))]
     found = []
-    for part, lasts_ms in zip(parts, shares_of(ends_ms - begins_ms, needs_ms=needs_ms), strict=True):
-        found.append(_cue((begins_ms, order, begins_ms + lasts_ms, part.lines, said)))
+    for (shown, _), lasts_ms in zip(parts, shares_of(ends_ms - begins_ms, needs_ms=needs_ms), strict=True):
+        found.append(_cue((begins_ms, order, begins_ms + lasts_ms, shown, said)))
         begins_ms += lasts_ms
     return found
 
@@ -100,18 +101,20 @@ def _free_until(soon: Sequence[Placed], wished_ms: int) -> int:
 
 def shares_of(total_ms: int, *, needs_ms: Sequence[int]) -> Iterator[int]:
     """By what each needs; where there is less than all need, none has less than the shortest may be."""
-    if total_ms >= sum(needs_ms):
-        least_ms, weights = list(needs_ms), list(needs_ms)
-    else:
-        least_ms = [SHORTEST_CUE_MS] * len(needs_ms)
-        weights = [need - SHORTEST_CUE_MS for need in needs_ms]
-    rest_ms, weight = max(0, total_ms - sum(least_ms)), max(1, sum(weights))
-    given_ms = 0
-    for least, so_far in zip(least_ms, itertools.accumulate(weights), strict=True):
+    least_ms = 0
+    weight = sum(needs_ms)
+    if total_ms < weight:
+        least_ms = SHORTEST_CUE_MS
+        weight = max(1, weight - least_ms * len(needs_ms))
+    rest_ms = max(0, total_ms - least_ms * len(needs_ms))
+    so_far = given_ms = 0
+    for need in needs_ms:
+        so_far += need - least_ms
         until_ms = rest_ms * so_far // weight
-        yield least + until_ms - given_ms
+        yield least_ms + until_ms - given_ms
         given_ms = until_ms
 
 
-def _reading_ms(characters: int) -> int:
-    return max(SHORTEST_CUE_MS, -(-characters * 1000 // CHARACTERS_A_SECOND))
+@functools.cache
+def _reading_ms(columns: int) -> int:
+    return max(SHORTEST_CUE_MS, -(-columns * 1000 // CHARACTERS_A_SECOND))

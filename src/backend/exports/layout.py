@@ -17,19 +17,22 @@ COLUMNS_A_LINE = 42
 
 
 class Page(NamedTuple):
-    """One line or two; `columns` counts the space between them."""
+    """One line or two, parted by a line feed; `columns` counts it as one."""
 
-    lines: tuple[str, ...]
+    text: str
     columns: int
 
 
 _page = Page._make
 
-# One column each, and none of them joins the one before: most writing takes the fast way.
-_NARROW = re.compile(
-    "[\x20-\u02ff\u0370-\u0482\u048a-\u058f\u05be\u05d0-\u05f4\u0600-\u060f\u061b-\u064a\u0660-\u066f\u0671-\u06d5"
-    "\u2010-\u2027\u2030-\u205e\u20a0-\u20c0]*"
+# One column each, and none of them joins the one before.
+_NARROW_BEYOND_LATIN = (
+    "\u0370-\u0482\u048a-\u058f\u05be\u05d0-\u05f4\u0600-\u060f\u061b-\u064a\u0660-\u066f\u0671-\u06d5"
+    "\u2010-\u2027\u2030-\u205e\u20a0-\u20c0"
 )
+_NARROW = re.compile(f"[\x20-\u02ff{_NARROW_BEYOND_LATIN}]*")
+# The same without FORMULA_BEGINS: most writing takes the fast way.
+_EASY = re.compile(f"[\x20-*,.-<>?A-\u02ff{_NARROW_BEYOND_LATIN}]*")
 _FORMULA = re.compile(f"[{re.escape(FORMULA_BEGINS)}]")
 _CLAUSE_ENDS = ".,;:!?…。、，！？；：،؛؟।"  # noqa: RUF001
 # Writing without spaces: a line may end after any of them.
@@ -44,25 +47,31 @@ _JOINER = "\u200d"
 
 def pages(text: str) -> list[Page]:
     """All of `text`, which is plain and not empty, in order; a word is parted only if it is longer than a line."""
-    is_narrow = _NARROW.fullmatch(text) is not None
-    if is_narrow and len(text) <= COLUMNS_A_LINE:
-        return [_page(((without_formula(text),), len(text)))]
-    might_be_formula = _FORMULA.search(text) is not None
-    if is_narrow and not might_be_formula and (short := _two_lines(text)):
-        return [_page((short, len(text)))]
-    limit = COLUMNS_A_LINE - might_be_formula  # a column for without_formula
-    if is_narrow:
-        found = _pages(limit, unit=".", gap=_GAP)
-    else:
-        unit = _cluster() if re.search(f"{_joining()}|[{_REGIONAL}]", text) else "."
-        found = _pages(_most_clusters(text, limit), unit=unit, gap=_gap_of_any_script())
-    parted = [tuple(filter(None, groups)) for groups in found.findall(text)]
-    if not is_narrow:  # a line that ends between ideographs may have a space there
-        parted = [tuple(filter(None, map(str.strip, lines))) for lines in parted]
-    if might_be_formula:
-        parted = [tuple(map(without_formula, lines)) for lines in parted]
-    width = len if is_narrow else columns
-    return [_page((lines, sum(map(width, lines)) + len(lines) - 1)) for lines in parted if lines]
+    if _EASY.fullmatch(text):
+        if len(text) <= COLUMNS_A_LINE:
+            return [_page((text, len(text)))]
+        if short := _two_lines(text):
+            return [_page((short, len(short)))]
+        parted = _parted(text, _pages(COLUMNS_A_LINE, unit=".", gap=_GAP))
+        return [_page((page, len(page))) for page in parted if page]
+    return _pages_of_any_script(text)
+
+
+def _pages_of_any_script(text: str) -> list[Page]:
+    limit = COLUMNS_A_LINE - bool(_FORMULA.search(text))  # a column for without_formula
+    unit = _cluster() if re.search(f"{_joining()}|[{_REGIONAL}]", text) else "."
+    pattern = _pages(_most_clusters(text, limit), unit=unit, gap=_gap_of_any_script())
+    found = []
+    for page in _parted(text, pattern):
+        # A line that ends between ideographs may have a space there.
+        lines = [without_formula(line) for line in map(str.strip, page.split("\n")) if line]
+        if lines:
+            found.append(_page(("\n".join(lines), sum(map(columns, lines)) + len(lines) - 1)))
+    return found
+
+
+def _parted(text: str, pattern: re.Pattern[str]) -> list[str]:
+    return ["\n".join(filter(None, groups)) for groups in pattern.findall(text)]
 
 
 def _most_clusters(text: str, limit: int) -> int:
@@ -71,11 +80,12 @@ def _most_clusters(text: str, limit: int) -> int:
     return next(most for most in (limit, limit * 3 // 4, limit // 2) if most + min(wide, most) <= limit)
 
 
-def _two_lines(text: str) -> tuple[str, str] | None:
+def _two_lines(text: str) -> str | None:
     """The same as below, for what is short enough: most of what anybody says."""
-    first, space, second = text[: COLUMNS_A_LINE + 1].rpartition(" ")
-    second += text[COLUMNS_A_LINE + 1 :]
-    return (first, second) if space and len(second) <= COLUMNS_A_LINE else None
+    gap = text.rfind(" ", 0, COLUMNS_A_LINE + 1)
+    if gap < 0 or len(text) - gap - 1 > COLUMNS_A_LINE:
+        return None
+    return f"{text[:gap]}\n{text[gap + 1 :]}"
 
 
 def columns(text: str) -> int:

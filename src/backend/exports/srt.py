@@ -23,10 +23,9 @@ def srt(lines: Iterable[Said], heading: Heading) -> Iterator[str]:
         text = f"{name_of(said.speaker)}{said.text}"
         return text.translate(LOOKALIKES) if _MARKUP.search(text) else text
 
-    for number, cue in enumerate(cues(lines, starts_at_ms=heading.starts_at_ms, text_of=text_of), start=1):
-        times = f"{timestamp(cue.from_ms, ',')} --> {timestamp(cue.to_ms, ',')}"
-        text = "\n".join(cue.lines)
-        yield f"{number}\n{times}\n{text}\n\n"
+    found = cues(lines, starts_at_ms=heading.starts_at_ms, text_of=text_of)
+    for number, (from_ms, _, to_ms, text, _) in enumerate(found, start=1):
+        yield f"{number}\n{timestamp(from_ms, ',')} --> {timestamp(to_ms, ',')}\n{text}\n\n"
 
 
 def _name(speaker: str) -> str:

@@ -19,11 +19,11 @@ _LANGUAGE = re.compile(r"[A-Za-z0-9-]{1,35}")
 def vtt(lines: Iterable[Said], heading: Heading) -> Iterator[str]:
     yield _header(heading)
     voice_of = functools.lru_cache(_voice)
-    for from_ms, _, to_ms, texts, said in cues(lines, starts_at_ms=heading.starts_at_ms):
-        text = "\n".join(texts)
+    has_several_languages = not heading.language
+    for from_ms, _, to_ms, text, said in cues(lines, starts_at_ms=heading.starts_at_ms):
         if _MARKUP.search(text):
             text = text.translate(_ESCAPES)
-        if not heading.language and _LANGUAGE.fullmatch(said.language):
+        if has_several_languages and _LANGUAGE.fullmatch(said.language):
             text = f"<lang {said.language}>{text}</lang>"
         yield f"{timestamp(from_ms)} --> {timestamp(to_ms)}\n{voice_of(said.speaker)}{text}\n\n"
 
