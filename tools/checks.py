@@ -105,6 +105,8 @@ def pytest(name: str, *arguments: str, inside: tuple[str, ...] = ()) -> Check:
 MOST_TRIED_AGAIN = 5
 """If more of a check has failed, it is not for want of time."""
 
+AGENTS = "tests/agents"
+BACKEND = "tests/backend"
 SOAK = "tests/system/test_soak.py"
 ON_POSTGRESQL_AND_REDIS = (PYTHON, "-m", "tests.support.postgres", PYTHON, "-m", "tests.support.redis")
 
@@ -122,14 +124,15 @@ TESTS = (
         directory=FRONTEND,
         counts_tests=True,
     ),
-    pytest("everything", "--ignore=tests/backend", f"--ignore={SOAK}"),
+    pytest("agents", AGENTS),
+    pytest("everything-else", f"--ignore={AGENTS}", f"--ignore={BACKEND}", f"--ignore={SOAK}"),
+    pytest("soak", SOAK),
 )
-BACKEND_TESTS = (
-    pytest("backend", "tests/backend"),
-    pytest("backend-on-postgresql-and-redis", "tests/backend", inside=ON_POSTGRESQL_AND_REDIS),
+# Beside each other: each of them mostly waits. The soak takes a core and a half.
+BACKEND_TESTS = pytest("backend", BACKEND)
+BACKEND_TESTS_ON_POSTGRESQL_AND_REDIS = pytest(
+    "backend-on-postgresql-and-redis", BACKEND, inside=ON_POSTGRESQL_AND_REDIS
 )
-# It mostly waits, and judges memory and what is left, not speed.
-BESIDE_BACKEND_TESTS = pytest("soak", SOAK)
 
 
 def lint() -> int:
@@ -153,9 +156,8 @@ def test() -> int:
     results = Tests()
     for check in (*LINT, *TESTS):
         run(check, results)
-    with beside(BESIDE_BACKEND_TESTS, results):
-        for check in BACKEND_TESTS:
-            run(check, results)
+    with beside(BACKEND_TESTS, results):
+        run(BACKEND_TESTS_ON_POSTGRESQL_AND_REDIS, results)
     try_again(results)
     return summary(results, took_s=time.monotonic() - started)
 

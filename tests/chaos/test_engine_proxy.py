@@ -17,7 +17,10 @@ Connect = Callable[[], Awaitable[Ends]]
 async def proxy() -> AsyncIterator[EngineProxy]:
     """Before a server that answers everything with the same."""
 
+    echoing: list[asyncio.Task[None] | None] = []
+
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        echoing.append(asyncio.current_task())
         with contextlib.closing(writer), contextlib.suppress(ConnectionError):
             while data := await reader.read(1000):
                 writer.write(data)
@@ -26,6 +29,8 @@ async def proxy() -> AsyncIterator[EngineProxy]:
     async with await asyncio.start_server(echo, "127.0.0.1", port):
         with EngineProxy(engine_port=port) as proxy:
             yield proxy
+        async with asyncio.timeout(5):  # the proxy has cut them off
+            await asyncio.gather(*filter(None, echoing))
 
 
 @pytest.fixture

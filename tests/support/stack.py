@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,14 +99,18 @@ class RunningStack:
 
     def subtitles(self, method: str, room: str, *, as_who: str = "ada") -> dict[str, Any]:
         """Ask the API about a room's subtitles; the body of the answer. Raises HTTPError for a refusal."""
+        body = {} if method == "POST" else None
+        return self.ask(method, f"rooms/{room}/subtitles/", token=self.livekit.token(room, as_who), body=body)
+
+    def ask(
+        self, method: str, path: str, *, token: str, body: Mapping[str, object] | None = None
+    ) -> dict[str, Any]:
+        """The body of the API's answer. Raises HTTPError for a refusal."""
         wanted = urllib.request.Request(
-            f"{self.base_url}/api/v1.0/rooms/{room}/subtitles/",
-            data=b"{}" if method == "POST" else None,
+            f"{self.base_url}/api/v1.0/{path}",
+            data=None if body is None else json.dumps(body).encode(),
             method=method,
-            headers={
-                "Authorization": f"Bearer {self.livekit.token(room, as_who)}",
-                "Content-Type": "application/json",
-            },
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(wanted, timeout=5) as answer:
             found: dict[str, Any] = json.load(answer)

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.browser import MeetingPage, meeting_page, write_wav
 from tests.support.clips import clip, silence
+from tests.support.people import joined
 from tests.support.stack import RunningStack
 
 pytestmark = pytest.mark.timeout(240)
@@ -56,7 +57,13 @@ class Pages:
         self._stack, self._directory, self._opened = stack, directory, opened
 
     async def person(
-        self, room: str, name: str, *, voice: str | None = None, is_admin: bool = False
+        self,
+        room: str,
+        name: str,
+        *,
+        voice: str | None = None,
+        is_admin: bool = False,
+        subtitles: str = "idle",
     ) -> MeetingPage:
         sound = np.concatenate([silence(1.5), clip(voice), silence(3)]) if voice else None
         microphone = None if sound is None else write_wav(self._directory / f"{name}.wav", sound)
@@ -68,7 +75,7 @@ class Pages:
             await page.join_as_admin(self._stack.livekit, room=room, name=name)
         else:
             await page.join(room=room, name=name)
-        await page.until_state("idle")
+        await page.until_state(subtitles)
         return page
 
 
@@ -163,6 +170,40 @@ async def test_a_page_that_comes_or_comes_back_reads_what_it_missed_without_a_ga
         await page.page.wait_for_selector(f"[aria-setsize='{MISSED_LINES}']", state="attached")
         assert await copied(page) == [f"Bob: missed {n}" for n in range(MISSED_LINES)]
         assert await page.on_overlay() == [], "what was said before is not shown as if it were said now"
+
+
+async def test_a_captioners_line_is_on_every_screen_and_what_is_erased_is_read_by_nobody_again(
+    stack: RunningStack, pages: Pages
+) -> None:
+    room, written = "captioned", "a person wrote this line"
+    ada, bob = await asyncio.gather(pages.person(room, "Ada", is_admin=True), pages.person(room, "Bob"))
+    await keep(ada)
+    await ada.part("start-subtitles").click()
+    await asyncio.gather(ada.until_state("live"), bob.until_state("live"))
+
+    role = {"roomscribe.role": "captioner"}
+    async with joined(stack.livekit, room, "cara", attributes=role):
+        token = stack.livekit.token(room, "cara", attributes=role)
+        line = {"text": written}
+        await asyncio.to_thread(stack.ask, "POST", f"rooms/{room}/segments/", token=token, body=line)
+        for page in (ada, bob):
+            overlay = page.page.locator("room-captions")
+            await overlay.get_by_text(written).first.wait_for(state="attached", timeout=5_000)
+            await page.part("transcript-line").filter(has_text=written).wait_for()
+
+    await ada.press_on("privacy-open", "Enter")
+    await ada.press_on("erase", "Enter")
+    await ada.part("confirmation").wait_for()
+    await ada.press_on("confirm", "Enter")
+    receipt = re.compile(r"^Erased: segments 1, .* by: participant ada\.$")
+    await ada.part("receipt").filter(has_text=receipt).wait_for()
+
+    later = await pages.person(room, "Dana", is_admin=True, subtitles="live")
+    await later.part("kept-notice").wait_for()
+    page = await asyncio.to_thread(
+        stack.ask, "GET", f"rooms/{room}/segments/", token=stack.livekit.token(room, "dana", room_admin=True)
+    )
+    assert (page["segments"], await later.part("transcript-line").count()) == ([], 0)
 
 
 async def test_whoever_hides_their_name_or_opts_out_does_so_for_everybody(pages: Pages) -> None:

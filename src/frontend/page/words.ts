@@ -178,7 +178,7 @@ export function nameWords({ isNameHidden, pseudonym }: Me): string {
 export function receiptWords({ erased, at, by }: Receipt): string {
   const counts = [...erased].map(([kind, count]) => `${kind.replaceAll("_", " ")} ${count}`).join(", ");
   const time = Number.isNaN(Date.parse(at)) ? at : new Date(at).toLocaleString();
-  return `Erased: ${counts || "nothing"}. Time: ${time}. Asked for by: ${by}.`;
+  return `Erased: ${counts || "nothing"}. Time: ${time}. Asked for by: ${by.replace(":", " ")}.`;
 }
 
 /** What went wrong and what to do, for a code of the API or one of `ApiError`'s own. */

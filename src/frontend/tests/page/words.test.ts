@@ -133,5 +133,5 @@ test("what one has chosen is said in words", () => {
 
 test("a receipt is read as a sentence", () => {
   const erased = new Map([["lines", 12], ["line_revisions", 3]]);
-  expect(receiptWords({ erased, at: "", by: "ada" })).toMatch(/^Erased: lines 12, line revisions 3\..*ada\.$/);
+  expect(receiptWords({ erased, at: "", by: "participant:ada" })).toMatch(/^Erased: lines 12, line revisions 3\..*by: participant ada\.$/);
 });
