@@ -78,10 +78,13 @@ def test_a_finished_room_ends_its_session(livekit: LiveKitServer, session: Sessi
     assert (session.state, session.reason, session.is_active) == ("idle", "room_empty", False)
 
 
-@pytest.mark.parametrize("body", [event(sid="RM_2"), event("participant_joined"), event("something_new")])
+@pytest.mark.parametrize(
+    ("name", "sid"), [("room_finished", "RM_2"), ("participant_joined", "RM_1"), ("something_new", "RM_1")]
+)
 def test_other_rooms_and_other_events_change_nothing(
-    livekit: LiveKitServer, session: Session, body: bytes
+    livekit: LiveKitServer, session: Session, name: str, sid: str
 ) -> None:
+    body = event(name, sid=sid)
     assert post(body, token(livekit, body)).status_code == 200
 
     session.refresh_from_db()

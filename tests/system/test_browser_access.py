@@ -90,7 +90,9 @@ async def other_frontend(port: int) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-@pytest.mark.parametrize(("port", "is_listed"), [(LISTED_PORT, True), (OTHER_PORT, False)])
+@pytest.mark.parametrize(
+    ("port", "is_listed"), [(LISTED_PORT, True), (OTHER_PORT, False)], ids=["listed", "not listed"]
+)
 async def test_only_a_page_of_a_listed_origin_can_start_change_and_stop_subtitles(
     stack_of_short_tokens: RunningStack, port: int, is_listed: bool
 ) -> None:
