@@ -146,10 +146,9 @@ async def test_a_line_that_is_still_open_is_shown_and_so_are_those_of_who_has_le
             await late.until(lambda v: len(repeated(v)) >= 2)
         saying.cancel()
 
-    ended, still_open = repeated(late)[0], repeated(late)[-1]
-    assert (ended.speaker_identity, ended.is_final) == ("bob", True)
-    assert (still_open.speaker_identity, still_open.is_final) == ("ada", False)
-    assert len(still_open.text) <= MAX_TEXT_CHARS
+    told = [(segment.speaker_identity, segment.is_final) for segment in repeated(late)]
+    assert (told[0], told[-1]) == (("bob", True), ("ada", False)), told
+    assert len(repeated(late)[-1].text) <= MAX_TEXT_CHARS
 
 
 async def test_what_a_participant_says_was_said_before_reaches_nobody(

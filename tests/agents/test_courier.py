@@ -233,16 +233,17 @@ async def test_what_no_file_could_be_made_of_is_handed_in_from_memory_which_is_b
 async def test_a_worker_that_ends_hands_the_last_finals_in_first_but_waits_for_no_backend(
     backend: BackendDouble, spool: Spool
 ) -> None:
-    lease, said = backend.lease("a room"), final()
+    lease, said, left_just_now = backend.lease("a room"), final("said"), final("left")
     backend.segments.status = 503
     async with courier_at(backend, spool) as courier:
         write(spool, lease, said)
+        write(spool, lease, left_just_now, writer=OTHER)
         began = time.monotonic()
         await courier.settle(within_s=0.5)
         assert 0.4 < time.monotonic() - began < 1.0
-        assert len(spool.files()) == 1
+        assert len(spool.files()) == 2
 
         backend.segments.status = 200
         await courier.settle(within_s=5)
-        assert (backend.transcript(lease), spool.files()) == ([said], [])
+        assert (set(backend.transcript(lease)), spool.files()) == ({said, left_just_now}, [])
         await courier.settle(within_s=0.1)  # with nothing to do it does not wait

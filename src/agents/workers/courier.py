@@ -31,7 +31,8 @@ RETRY_FIRST_S = 0.2
 RETRY_MOST_S = 5.0
 LOOK_EVERY_S = 3.0
 OTHERS_AFTER_S = 10.0
-"""A file of another worker's: by then it should have been handed in."""
+"""A file of another worker's: by then it should have been handed in. Who is about to end does not wait: where each
+machine has a spool of its own, nobody else may ever look there for what a killed worker has left."""
 SET_ASIDE_S = 60.0
 """A file that cannot be read, or not be removed, is tried again then."""
 UNFINISHED_AFTER_S = 600.0
@@ -232,7 +233,8 @@ class Courier:
         if lost := sum(file.is_whole and file.name in removed for file in gone):
             self._drop(lost, why="the spool is full, or it is too old")
         for file in kept:
-            is_due = file.writer == self._writer or now_ms - file.written_ms >= OTHERS_AFTER_S * 1000
+            is_left = now_ms - file.written_ms >= OTHERS_AFTER_S * 1000 or self._is_hurried.is_set()
+            is_due = file.writer == self._writer or is_left
             if file.is_whole and is_due and file.name not in self._set_aside:
                 self._add(JobKey(session=file.session, generation=file.generation), file.name)
 
