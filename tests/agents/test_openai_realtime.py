@@ -14,12 +14,11 @@ from agents.stt.openai import OpenAIRealtimeOptions, OpenAIRealtimeSTT
 from agents.stt.openai.realtime import OpenAIRealtimeStream
 from agents.stt.registry import ENGINES
 from tests.support.clips import silence
-from tests.support.engines.listening import fault_of, heard
+from tests.support.engines.listening import ONCE, fault_of, heard, said, texts
 from tests.support.engines.microphone import push, utterance
 from tests.support.ports import free_port
 from tests.support.scripted_openai import RUBBISH_LINES, Script, ScriptedOpenAI
 
-ONCE = APIConnectOptions(max_retry=0, timeout=2.0)
 KINDS = stt.SpeechEventType
 KEY = "a-key-that-nobody-may-see"
 ONE, TWO = utterance(1, 2, 3), utterance(4, 5)
@@ -59,19 +58,6 @@ async def client(scripted: ScriptedOpenAI) -> AsyncIterator[Make]:
     yield make
     for engine in made:
         await engine.aclose()
-
-
-async def said(engine: OpenAIRealtimeSTT, *utterances: Any, language: str = "en") -> list[stt.SpeechEvent]:
-    async with engine.stream(language=language, conn_options=ONCE) as stream:
-        for pcm in utterances:
-            push(stream, pcm)
-            stream.flush()
-        stream.end_input()
-        return await heard(stream)
-
-
-def texts(events: list[stt.SpeechEvent], kind: stt.SpeechEventType = KINDS.FINAL_TRANSCRIPT) -> list[str]:
-    return [e.alternatives[0].text for e in events if e.type is kind]
 
 
 @pytest.mark.parametrize("model", ["gpt-live-transcribe", "gpt-realtime-whisper", LATE, "whisper-1"])

@@ -10,7 +10,7 @@ import numpy as np
 import openai
 import pytest
 from livekit import rtc
-from livekit.agents import APIConnectionError, APIConnectOptions, stt
+from livekit.agents import APIConnectionError, stt
 from livekit.plugins.openai import STT as LiveKitSTT
 
 from agents.runtime.errors import EngineFull, EngineLost
@@ -18,14 +18,13 @@ from agents.stt.openai import OpenAIOptions, OpenAISTT
 from agents.stt.registry import ENGINES, Surroundings
 from contract.engines import EngineSetup
 from tests.support.clips import clip, silence, words
-from tests.support.engines.listening import fault_of, heard
+from tests.support.engines.listening import ONCE, fault_of, heard, said, texts
 from tests.support.engines.microphone import push, utterance
 from tests.support.ports import free_port
 from tests.support.scripted_openai import Script, ScriptedOpenAI, SeenRequest
 from tests.support.speech import MODEL, RunningSpeech
 from tests.support.words import word_error_rate
 
-ONCE = APIConnectOptions(max_retry=0, timeout=2.0)
 KINDS = stt.SpeechEventType
 KEY = "a-key-that-nobody-may-see"
 ONE, TWO = utterance(1, 2, 3), utterance(4, 5)
@@ -64,19 +63,6 @@ async def client(scripted: ScriptedOpenAI) -> AsyncIterator[Make]:
     yield make
     for engine in made:
         await engine.aclose()
-
-
-async def said(engine: OpenAISTT, *utterances: Any, language: str = "en") -> list[stt.SpeechEvent]:
-    async with engine.stream(language=language, conn_options=ONCE) as stream:
-        for pcm in utterances:
-            push(stream, pcm)
-            stream.flush()
-        stream.end_input()
-        return await heard(stream)
-
-
-def texts(events: list[stt.SpeechEvent], kind: stt.SpeechEventType = KINDS.FINAL_TRANSCRIPT) -> list[str]:
-    return [e.alternatives[0].text for e in events if e.type is kind]
 
 
 def answered(scripted: ScriptedOpenAI) -> SeenRequest:
